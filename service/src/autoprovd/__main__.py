@@ -1,0 +1,81 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``autoprovd``: run the service, and prepare what it needs to run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from autoprovd import __version__, log, sealing
+from autoprovd import config as configuration
+from autoprovd.faults import Refused
+from autoprovd.tls import generate_certificate
+
+_CONFIG = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    default=Path("/etc/autoprov/autoprovd.toml"),
+    show_default=True,
+    help="Configuration file (TOML).",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="autoprovd")
+def commands() -> None:
+    """The provisioning service of autoprov."""
+
+
+@commands.command()
+@_CONFIG
+def serve(config_file: Path) -> None:
+    """Run the service in the foreground."""
+    from autoprovd.web.server import serve as run
+
+    config = configuration.load(config_file)
+    log.configure(config.log.level)
+    run(config)
+
+
+@commands.command("check-config")
+@_CONFIG
+def check_config(config_file: Path) -> None:
+    """Check the configuration file and the sealing key."""
+    config = configuration.load(config_file)
+    sealing.load_keyring(config.keys.sealing_key_file)
+    click.echo(f"{config_file} is in order")
+
+
+@commands.command("generate-key")
+@click.argument("file", type=click.Path(path_type=Path))
+def generate_key(file: Path) -> None:
+    """Create the sealing key, readable by its owner alone."""
+    sealing.generate_key(file)
+
+
+@commands.command("generate-certificate")
+@click.option("--host", "hosts", multiple=True, required=True, help="Name or address; may be given several times.")
+@click.option("--out-dir", type=click.Path(path_type=Path, file_okay=False, exists=True), required=True)
+def generate_certificate_command(hosts: Sequence[str], out_dir: Path) -> None:
+    """Create a self-made certificate."""
+    generate_certificate(hosts, out_dir)
+
+
+def main() -> None:
+    """Entry of the program: a refusal is told in words, with exit status 1."""
+    try:
+        commands()
+    except Refused as refusal:
+        click.echo(f"autoprovd: {refusal.message}", err=True)
+        for fault in refusal.faults:
+            click.echo(f"  {fault}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The configuration file of the service: where it listens, where its database and its keys are."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from autoprovd.faults import Fault, Refused
+from autoprovd.model import faults_of
+
+_STRICT = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Address(NamedTuple):
+    """An address to listen on."""
+
+    host: str
+    port: int
+
+
+def parse_address(text: str) -> Address:
+    """``host:port``; an IPv6 host stands in brackets."""
+    host, separator, port = text.rpartition(":")
+    if not separator or not host or not port.isdigit() or not 0 <= int(port) < 65536:
+        raise ValueError(f"{text!r} is not an address with a port, such as 0.0.0.0:50080 or [::]:50080")
+    return Address(host.strip("[]"), int(port))
+
+
+def _listen(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    for address in addresses:
+        parse_address(address)
+    return addresses
+
+
+Addresses = Annotated[tuple[str, ...], AfterValidator(_listen)]
+
+
+class Database(BaseModel):
+    """Where the database is."""
+
+    model_config = _STRICT
+    url: str = "sqlite:////var/lib/autoprov/autoprov.sqlite"
+
+
+class Keys(BaseModel):
+    """Where the sealing key is, when systemd does not hand it over."""
+
+    model_config = _STRICT
+    sealing_key_file: Path = Path("/etc/autoprov/sealing.key")
+
+
+class Listen(BaseModel):
+    """Where the service listens; an empty list closes a door."""
+
+    model_config = _STRICT
+    phones_http: Addresses = ("0.0.0.0:50080",)
+    phones_https: Addresses = ()
+    admin_https: Addresses = ()
+    admin_socket: Path | None = Path("/run/autoprov/admin.sock")
+
+
+class Tls(BaseModel):
+    """The certificate of the HTTPS doors."""
+
+    model_config = _STRICT
+    certificate_file: Path = Path("/etc/autoprov/tls/server.crt")
+    key_file: Path = Path("/etc/autoprov/tls/server.key")
+
+
+class Log(BaseModel):
+    """How much is logged."""
+
+    model_config = _STRICT
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(BaseModel):
+    """The whole file."""
+
+    model_config = _STRICT
+    database: Database = Database()
+    keys: Keys = Keys()
+    listen: Listen = Listen()
+    tls: Tls = Tls()
+    log: Log = Log()
+
+
+def load(file: Path) -> Config:
+    """Read the file, or ``Refused`` with all its faults."""
+    try:
+        return Config.model_validate(tomllib.loads(file.read_text("utf-8")))
+    except ValidationError as error:
+        raise Refused("invalid", f"{file} has faults", list(faults_of(error))) from None
+    except tomllib.TOMLDecodeError as error:
+        raise Refused("invalid", f"{file} is not TOML", [Fault("", str(error))]) from None
+    except OSError as error:
+        raise Refused("unavailable", f"cannot read {file}: {error.strerror}") from None

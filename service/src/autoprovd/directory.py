@@ -1,0 +1,187 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What phones ask for, held ready in memory: one look-up instead of a database.
+
+An entry is loaded when its phone first asks and dropped when anything about it is written. It holds no secret and
+takes no decision: whether a grant is worth asking the database for is read from it, the answer is the database's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import select
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from autoprovd import metrics
+from autoprovd.model import Audience, Phone, SecretKey
+from autoprovd.release import Grant, grants_of
+from autoprovd.render import Document, Syntax
+from autoprovd.store import Store
+from autoprovd.store.schema import documents, phones, recent_requests
+from autoprovd.vendors import room_of
+
+_KEPT_REQUESTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of a phone, without secrets, ready to send."""
+
+    document: str
+    locked: bytes
+    etag: str
+    media_type: str
+    gaps: frozenset[SecretKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A phone as it is served."""
+
+    mac: str
+    vendor: str
+    label_proof: bool
+    """It is asked for the ID of its label, and gets its secrets each time."""
+    files: Mapping[str, File | None]
+    """By lower-case name; None for a file the phone asks for and is rightly not given."""
+    grants: tuple[Grant, ...]
+    """Those of the phone itself; stored states, not yet held against the clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request of a phone, as a person is told of it."""
+
+    at: float
+    source: str
+    file: str
+    user_agent: str
+    proof: str
+    outcome: str
+    reason: str
+
+
+class Directory:
+    """All phones of the site, for those that ask."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._entries: dict[str, Entry] = {}
+        self._known: frozenset[str] = frozenset()
+        self._epoch = 0
+        self._recent: dict[str, deque[Request]] = {}
+        self._unsaved: set[str] = set()
+        self.forget(None)
+
+    def knows(self, mac: str) -> bool:
+        """Whether the site has this phone."""
+        return mac in self._known
+
+    def entry(self, mac: str) -> Entry | None:
+        """The phone's entry if it is at hand; otherwise :meth:`load` it."""
+        return self._entries.get(mac)
+
+    def load(self, mac: str) -> Entry | None:
+        """Read a phone from the database; blocks."""
+        epoch = self._epoch
+        with self._store.read() as connection:
+            row = connection.execute(select(phones.c.definition).where(phones.c.mac == mac)).first()
+            if row is None:
+                return None
+            phone = Phone.model_validate_json(row.definition)
+            rendered = [
+                Document(file.name, file.media_type, Syntax(file.syntax), file.text, file.encoding)
+                for file in connection.execute(select(documents).where(documents.c.mac == mac))
+            ]
+            moment = self._store.moment(connection)
+            held = grants_of(connection, moment, [mac]).get(mac, [])
+        vendor, model = room_of(phone)
+        ready = {
+            document.name: File(document.name, document.locked, document.etag, _content_type(document), document.gaps)
+            for document in rendered
+        }
+        entry = Entry(
+            mac=mac,
+            vendor=phone.vendor,
+            label_proof=model.family in vendor.label_proof,
+            files={
+                name.lower(): ready[document] if document is not None else None
+                for name, document in vendor.file_names(phone, model).items()
+            },
+            grants=tuple(grant for grant in held if grant.key.audience is Audience.PHONE),
+        )
+        # Something may have been written while this was read; then it is served once and not kept.
+        if epoch == self._epoch:
+            self._entries[mac] = entry
+        return entry
+
+    def document(self, mac: str, name: str) -> Document | None:
+        """A phone's file with its gaps, from the database; blocks."""
+        with self._store.read() as connection:
+            row = connection.execute(select(documents).where(documents.c.mac == mac, documents.c.name == name)).first()
+        if row is None:
+            return None
+        return Document(row.name, row.media_type, Syntax(row.syntax), row.text, row.encoding)
+
+    def forget(self, macs: Collection[str] | None) -> None:
+        """Something about these phones, or about all, was written."""
+        with self._store.read() as connection:
+            if macs is None or not self._known.issuperset(macs) or len(macs) > 1:
+                self._known = frozenset(connection.execute(select(phones.c.mac)).scalars())
+                metrics.phones.set(len(self._known))
+            elif connection.execute(select(phones.c.mac).where(phones.c.mac.in_(list(macs)))).first() is None:
+                self._known -= set(macs)
+                metrics.phones.set(len(self._known))
+        self._epoch += 1
+        if macs is None:
+            self._entries.clear()
+        else:
+            for mac in macs:
+                self._entries.pop(mac, None)
+
+    # -- who asked lately ---------------------------------------------------------------------------------------------
+
+    def note(self, mac: str, request: Request) -> None:
+        """Remember a request; written to the database by :meth:`save`, in batches."""
+        self._recent.setdefault(mac, deque(maxlen=_KEPT_REQUESTS)).append(request)
+        self._unsaved.add(mac)
+
+    def save(self) -> None:
+        """Write the remembered requests; blocks."""
+        unsaved, self._unsaved = self._unsaved, set()
+        rows = [
+            {"mac": mac, "requests": json.dumps([asdict(request) for request in list(self._recent[mac])])}
+            for mac in unsaved
+            if mac in self._known
+        ]
+        if not rows:
+            return
+        statement = sqlite_insert(recent_requests)
+        with self._store.write() as connection:
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=["mac"], set_={"requests": statement.excluded.requests}),
+                rows,
+            )
+            self._store.advance(connection, self._store.moment(connection))
+
+    def recent(self, macs: Collection[str] | None = None) -> dict[str, list[Request]]:
+        """The latest requests of phones, oldest first; what was saved, and what was not saved yet."""
+        query = select(recent_requests)
+        if macs is not None:
+            query = query.where(recent_requests.c.mac.in_(list(macs)))
+        with self._store.read() as connection:
+            rows = connection.execute(query).all()
+        found = {row.mac: [Request(**item) for item in json.loads(row.requests)] for row in rows}
+        for mac, requests in list(self._recent.items()):
+            if macs is None or mac in macs:
+                saved = [old for old in found.get(mac, []) if old.at < requests[0].at]
+                found[mac] = [*saved, *requests][-_KEPT_REQUESTS:]
+        return found
+
+
+def _content_type(document: Document) -> str:
+    return f"{document.media_type}; charset={document.encoding}"

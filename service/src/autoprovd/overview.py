@@ -1,0 +1,171 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What people look at: every phone, what it may still fetch, who asked for it lately, and why it got what it got."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import select
+
+from autoprovd import audit
+from autoprovd.audit import Event
+from autoprovd.clock import iso_time
+from autoprovd.directory import Directory, Request
+from autoprovd.faults import Refused
+from autoprovd.model import Phone, Settings
+from autoprovd.release import Grant, grants_of
+from autoprovd.render import Document, Syntax
+from autoprovd.sealing import Keyring
+from autoprovd.store import Store, fact
+from autoprovd.store.schema import documents, phones
+from autoprovd.vendors import room_of
+
+
+class Overview:
+    """Reads; changes nothing but the audit log, where a reading by a person belongs."""
+
+    def __init__(self, store: Store, keyring: Keyring, directory: Directory) -> None:
+        self._store = store
+        self._keyring = keyring
+        self._directory = directory
+
+    def phones(self, macs: Collection[str] | None = None) -> list[dict[str, Any]]:
+        """These phones, or all, as plain data."""
+        recent = self._directory.recent(macs)
+        with self._store.read() as connection:
+            query = select(phones.c.mac, phones.c.definition).order_by(phones.c.mac)
+            if macs is not None:
+                query = query.where(phones.c.mac.in_(list(macs)))
+            rows = connection.execute(query).all()
+            moment = self._store.moment(connection)
+            grants = grants_of(connection, moment, macs)
+            text = fact(connection, "settings")
+        settings = Settings.model_validate_json(text) if text else Settings()
+        return [
+            _phone(json.loads(row.definition), grants.get(row.mac, []), recent.get(row.mac, []), settings)
+            for row in rows
+        ]
+
+    def phone(self, mac: str) -> dict[str, Any]:
+        """One phone, or ``Refused``."""
+        found = self.phones([mac])
+        if not found:
+            raise Refused("not_found", f"this site has no phone {mac}; list them with: autoprov phones")
+        return found[0]
+
+    def why(self, mac: str) -> dict[str, Any]:
+        """Why a phone got what it got: each grant and its reason, the last requests, and what to do."""
+        shown = self.phone(mac)
+        with self._store.read() as connection:
+            grants = grants_of(connection, self._store.moment(connection), [mac]).get(mac, [])
+        requests = self._directory.recent([mac]).get(mac, [])
+        return {
+            "mac": mac,
+            "name": shown["name"],
+            "vendor": shown["vendor"],
+            "model": shown["model"],
+            "grants": [_grant(grant) | {"because": grant.because()} for grant in grants],
+            "requests": [_request(request) for request in requests],
+            "advice": _advice(mac, grants, requests, shown["server_path"]),
+        }
+
+    def files(self, mac: str) -> dict[str, str | None]:
+        """The files a phone asks for, and the document each is answered with."""
+        with self._store.read() as connection:
+            definition = connection.execute(select(phones.c.definition).where(phones.c.mac == mac)).scalar()
+        if definition is None:
+            raise Refused("not_found", f"this site has no phone {mac}; list them with: autoprov phones")
+        phone = Phone.model_validate_json(definition)
+        vendor, model = room_of(phone)
+        return dict(vendor.file_names(phone, model))
+
+    def file(self, mac: str, name: str | None, actor: str) -> dict[str, Any]:
+        """A file as the phone would receive it, every secret masked; the phone's main file without a name."""
+        files = {known.lower(): (known, document) for known, document in self.files(mac).items()}
+        if name is None:
+            known, document_name = next((item for item in files.values() if item[1] is not None), ("", None))
+        else:
+            known, document_name = files.get(name.lower(), ("", None))
+        if document_name is None:
+            names = ", ".join(shown for shown, document in files.values() if document)
+            raise Refused("not_found", f"phone {mac} is given no file {name!r}; it has {names}")
+        with self._store.write() as connection:
+            row = connection.execute(
+                select(documents).where(documents.c.mac == mac, documents.c.name == document_name)
+            ).one()
+            moment = self._store.moment(connection)
+            grants = grants_of(connection, moment, [mac]).get(mac, [])
+            event = Event("read", actor, mac, detail={"file": known})
+            audit.append(connection, self._keyring.audit_key, moment.wall, [event])
+        document = Document(row.name, row.media_type, Syntax(row.syntax), row.text, row.encoding)
+        waiting = {
+            (grant.key.line, grant.key.secret_class)
+            for grant in grants
+            if grant.key.audience == "phone" and grant.state in ("armed", "open")
+        }
+        body = document.masked(gap for gap in document.gaps if tuple(gap) in waiting)
+        return {"name": known, "media_type": document.media_type, "body": body}
+
+
+def _phone(
+    definition: dict[str, Any], grants: Sequence[Grant], requests: Sequence[Request], settings: Settings
+) -> dict[str, Any]:
+    return {
+        "mac": definition["mac"],
+        "vendor": definition["vendor"],
+        "model": definition["model"],
+        "name": definition.get("name", ""),
+        "accounts": definition.get("accounts", []),
+        "keys": definition.get("keys", []),
+        "grants": [_grant(grant) for grant in grants],
+        "last_request": _request(requests[-1]) if requests else None,
+        "suspicious": any(grant.state == "suspect" for grant in grants),
+        "server_path": settings.folder_url(),
+    }
+
+
+def _grant(grant: Grant) -> dict[str, Any]:
+    return {
+        "line": grant.key.line,
+        "secret_class": grant.key.secret_class.value,
+        "audience": grant.key.audience.value,
+        "state": grant.state,
+        "mode": grant.mode.value,
+        "generation": grant.generation,
+        "armed_at": iso_time(grant.armed_at),
+        "expires_at": iso_time(grant.expires_at),
+        "claimant": grant.claimant,
+        "released_at": iso_time(grant.released_at),
+        "released_to": grant.claimed_from,
+        "releases": grant.releases,
+        "confirmed_at": iso_time(grant.confirmed_at),
+    }
+
+
+def _request(request: Request) -> dict[str, Any]:
+    return asdict(request) | {"at": iso_time(request.at)}
+
+
+def _advice(mac: str, grants: Sequence[Grant], requests: Sequence[Request], server_path: str) -> list[str]:
+    own = [grant for grant in grants if grant.key.audience == "phone"]
+    states = {grant.state for grant in own}
+    advice = []
+    if not requests:
+        advice.append(
+            f"The phone has never asked. Check that it gets an address and option 66 by DHCP, or type {server_path} "
+            "into its web interface as the provisioning server."
+        )
+    if "suspect" in states:
+        advice.append(
+            "Someone else asked for this phone's secrets. Find that address, then give the phone new passwords: "
+            f"autoprov phone arm {mac} --new-password"
+        )
+    if "expired" in states:
+        advice.append(f"The window ended before the phone asked. Release again: autoprov phone arm {mac}")
+    if own and states <= {"released"}:
+        advice.append(f"Everything was released. If the phone was reset to factory settings: autoprov phone arm {mac}")
+    return advice

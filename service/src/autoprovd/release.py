@@ -1,0 +1,519 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""May this claimant have this secret now? The state machine, and the one statement that claims.
+
+A *grant* is the right to fetch one secret of one phone, for one audience. Its stored states and how they change::
+
+    sealed ──arm──▶ armed ──claim──▶ open ──confirm, or end of the window──▶ released
+                      │                └──another claimant──▶ suspect
+                      └──end of the window──▶ expired               revoke: any ──▶ revoked
+
+``arm`` starts a new generation from any state. Within one generation the first matching claim wins and binds its
+claimant; the same claimant may be answered again while the grant is open. The claim is one conditional UPDATE; it and
+its audit rows are committed durably before any secret is opened. A crash between the two burns the release; nothing
+can double it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    Float,
+    Integer,
+    Row,
+    String,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+
+from autoprovd import audit
+from autoprovd.audit import Event
+from autoprovd.clock import Moment
+from autoprovd.faults import Fault, Refused
+from autoprovd.model import PHONE_LINE, Audience, SecretClass, SecretKey
+from autoprovd.policy import Mode, Policy, Proof
+from autoprovd.sealing import Keyring, Sealed
+from autoprovd.store import Store
+from autoprovd.store.schema import grants, phones, secrets
+
+_G = grants.c
+
+
+class Claimant(NamedTuple):
+    """Who claims: an identity that stays the same for the same claimant, and how it is known."""
+
+    identity: str
+    proof: Proof
+    address: str
+    """Source address, or the name of the token for a controller."""
+
+
+class GrantKey(NamedTuple):
+    """Which grant: secret and audience of a phone."""
+
+    mac: str
+    line: int
+    secret_class: SecretClass
+    audience: Audience
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A grant as it stands, with the state a person is told."""
+
+    key: GrantKey
+    state: str
+    """sealed, armed, open, released, expired, revoked or suspect."""
+    generation: int
+    mode: Mode
+    min_proof: Proof
+    armed_at: float | None
+    expires_at: float | None
+    expires_boot: float | None
+    boot_id: str | None
+    claimant: str | None
+    claimed_from: str | None
+    released_at: float | None
+    releases: int
+    confirmed_at: float | None
+
+    def in_time(self, moment: Moment) -> bool:
+        """Whether its window has started and not ended, by every clock there is."""
+        if self.expires_at is None or self.expires_at <= moment.wall:
+            return False
+        if self.boot_id == moment.boot_id:
+            return self.expires_boot is not None and self.expires_boot > moment.boot
+        return not moment.behind
+
+    def state_at(self, moment: Moment) -> str:
+        """The stored state, or what the end of the window has made of it."""
+        if self.mode is not Mode.ALWAYS and self.expires_at is not None and not self.in_time(moment):
+            return {"armed": "expired", "open": "released"}.get(self.state, self.state)
+        return self.state
+
+    def concerns(self, claimant: Claimant, moment: Moment) -> bool:
+        """Whether a claim could change it or be answered; the database decides, this saves asking it in vain."""
+        state = self.state_at(moment)
+        if state == "armed":
+            return True
+        if state not in ("open", "released"):
+            return False
+        if self.mode is Mode.ALWAYS:
+            return claimant.proof >= self.min_proof
+        if claimant.identity == self.claimant:
+            return state == "open" and self.mode is Mode.WINDOW
+        if claimant.proof >= Proof.LABEL or (
+            claimant.address == self.claimed_from and claimant.proof is not Proof.NONE
+        ):
+            return False
+        return state == "open" or claimant.proof < Proof.NEIGHBOUR
+
+    def because(self) -> str:
+        """Why it stands so, in words for a person."""
+        return _BECAUSE[self.state](self)
+
+
+_BECAUSE: dict[str, Callable[[Grant], str]] = {
+    "sealed": lambda grant: "it was never armed",
+    "armed": lambda grant: (
+        "released each time the phone asks, with proof"
+        if grant.mode is Mode.ALWAYS
+        else "waiting for the phone to ask" + ("" if grant.expires_at else "; the window starts when it does")
+    ),
+    "open": lambda grant: (
+        f"released each time, last to {grant.claimed_from}"
+        if grant.mode is Mode.ALWAYS
+        else f"released to {grant.claimed_from}; the same claimant may still repeat its request"
+    ),
+    "released": lambda grant: f"already released to {grant.claimed_from}; arm it to release it again",
+    "expired": lambda grant: "the window ended before the phone asked; arm it again",
+    "revoked": lambda grant: "revoked by a person; arm it to release it again",
+    "suspect": lambda grant: (
+        f"someone other than {grant.claimed_from} asked for it; find out who, then arm it with a new password"
+    ),
+}
+
+
+class Release:
+    """The one door of secrets."""
+
+    def __init__(self, store: Store, keyring: Keyring) -> None:
+        self._store = store
+        self._keyring = keyring
+        self._refusals = _Refusals()
+
+    # -- arming and revoking: only the API gets here ------------------------------------------------------------------
+
+    def arm(
+        self,
+        connection: Connection,
+        moment: Moment,
+        wanted: Sequence[tuple[GrantKey, Policy]],
+        actor: str,
+        start: Callable[[str], int] = lambda mac: 0,
+    ) -> None:
+        """Start a new generation of each grant. ``start`` gives the generation a phone's new grants count from."""
+        if not wanted:
+            return
+        known = _generations(connection, {key.mac for key, _ in wanted})
+        rows, events = [], []
+        for key, policy in wanted:
+            generation = known.get(key, start(key.mac)) + 1
+            starts_now = policy.starts_at_arming
+            rows.append(
+                {
+                    **key._asdict(),
+                    "state": "armed",
+                    "generation": generation,
+                    "mode": policy.mode.value,
+                    "min_proof": int(policy.min_proof),
+                    "window_seconds": policy.window_seconds,
+                    "armed_at": moment.wall,
+                    "expires_at": moment.wall + policy.window_seconds if starts_now else None,
+                    "expires_boot": moment.boot + policy.window_seconds if starts_now else None,
+                    "boot_id": moment.boot_id,
+                    "claimant": None,
+                    "claimed_from": None,
+                    "released_at": None,
+                    "releases": 0,
+                    "confirmed_at": None,
+                }
+            )
+            events.append(Event("armed", actor, *key, generation, {"window_seconds": policy.window_seconds}))
+        old = [row for row, (key, _) in zip(rows, wanted, strict=True) if key in known]
+        new = [row for row, (key, _) in zip(rows, wanted, strict=True) if key not in known]
+        if new:
+            connection.execute(insert(grants), new)
+        if old:
+            connection.execute(
+                _REARM, [{f"key_{name}" if name in _KEY else name: row[name] for name in row} for row in old]
+            )
+        audit.append(connection, self._keyring.audit_key, moment.wall, events)
+        self._store.advance(connection, moment)
+
+    def revoke(self, connection: Connection, moment: Moment, keys: Sequence[GrantKey], actor: str) -> None:
+        """Close grants for good, until they are armed again."""
+        events = []
+        for key in keys:
+            revoked = update(grants).where(_THESE).values(state="revoked").returning(_G.generation)
+            generation = connection.execute(revoked, {"keys": [tuple(key)]}).scalar_one()
+            events.append(Event("revoked", actor, *key, generation))
+        audit.append(connection, self._keyring.audit_key, moment.wall, events)
+        self._store.advance(connection, moment)
+
+    # -- claiming -----------------------------------------------------------------------------------------------------
+
+    def claim(self, mac: str, wanted: Collection[SecretKey], claimant: Claimant) -> dict[SecretKey, str]:
+        """Release to a phone what it may have now; nothing for the rest.
+
+        Commits before it opens anything. Where the outcome of the commit is unknown it raises, and nothing is
+        released.
+        """
+        with self._store.write() as connection:
+            moment = self._store.moment(connection)
+            keys = [GrantKey(mac, key.line, key.secret_class, Audience.PHONE) for key in wanted]
+            won = self._take(connection, moment, keys, claimant)
+            lost = [key for key in keys if key not in won]
+            events = [_release_event(key, taken, claimant) for key, taken in won.items()]
+            events += self._suspect(connection, moment, lost, claimant)
+            if lost and not events and self._refusals.is_news(mac, claimant):
+                events.append(Event("refused", claimant.identity, mac, detail={"from": claimant.address}))
+            audit.append(connection, self._keyring.audit_key, moment.wall, events)
+            self._store.advance(connection, moment)
+            sealed = _sealed(connection, won)
+        return {SecretKey(key.line, key.secret_class): self._open(key, row) for key, row in sealed.items()}
+
+    def claim_for_controller(
+        self, wanted: Collection[tuple[str, SecretKey]], claimant: Claimant, lease_seconds: float
+    ) -> dict[tuple[str, SecretKey], str]:
+        """Release passwords to an Ansible run: all of them, or none of them and the reasons."""
+        keys = [GrantKey(mac, key.line, key.secret_class, Audience.CONTROLLER) for mac, key in wanted]
+        try:
+            with self._store.write() as connection:
+                moment = self._store.moment(connection)
+                won = self._take(connection, moment, keys, claimant, lease_seconds)
+                lost = [key for key in keys if key not in won]
+                if lost:
+                    faults = _controller_faults(connection, moment, lost)
+                    raise Refused("conflict", "not released, and nothing was consumed", faults)
+                events = [_release_event(key, taken, claimant) for key, taken in won.items()]
+                audit.append(connection, self._keyring.audit_key, moment.wall, events)
+                self._store.advance(connection, moment)
+                sealed = _sealed(connection, won)
+        except Refused as refusal:
+            if refusal.code == "conflict":
+                self._record_refusal(refusal, claimant)
+            raise
+        return {(key.mac, SecretKey(key.line, key.secret_class)): self._open(key, row) for key, row in sealed.items()}
+
+    def confirm(self, mac: str, claimant: Claimant) -> None:
+        """The phone proved that it holds what it was given: nothing is repeated any more."""
+        with self._store.write() as connection:
+            moment = self._store.moment(connection)
+            closed = connection.execute(
+                update(grants)
+                .where(_G.mac == mac, _G.audience == Audience.PHONE, _G.state == "open", _G.mode != Mode.ALWAYS)
+                .values(state="released", confirmed_at=moment.wall)
+                .returning(_G.line, _G.secret_class, _G.generation)
+            ).all()
+            audit.append(
+                connection,
+                self._keyring.audit_key,
+                moment.wall,
+                [
+                    Event("confirmed", claimant.identity, mac, row.line, row.secret_class, "phone", row.generation)
+                    for row in closed
+                ],
+            )
+            self._store.advance(connection, moment)
+
+    def verifier(self, mac: str, secret_class: SecretClass) -> str | None:
+        """A phone-wide secret to check a phone's answer against; it is compared with, never sent."""
+        with self._store.read() as connection:
+            key = GrantKey(mac, PHONE_LINE, secret_class, Audience.PHONE)
+            row = _sealed(connection, [key]).get(key)
+        return None if row is None else self._open(key, row)
+
+    def label(self, mac: str) -> str | None:
+        """The ID of a phone's label, to check its answer against; it is compared with, never sent."""
+        with self._store.read() as connection:
+            row = connection.execute(
+                select(phones.c.label_key_id, phones.c.label_box).where(phones.c.mac == mac)
+            ).first()
+        if row is None or row.label_box is None:
+            return None
+        return self._keyring.open(Sealed(row.label_key_id, row.label_box), label_place(mac))
+
+    def _take(
+        self,
+        connection: Connection,
+        moment: Moment,
+        keys: Collection[GrantKey],
+        claimant: Claimant,
+        lease_seconds: float | None = None,
+    ) -> dict[GrantKey, Row[Any]]:
+        parameters = _at(moment) | {
+            "keys": [tuple(key) for key in keys],
+            "who": claimant.identity,
+            "address": claimant.address,
+            "proof": int(claimant.proof),
+            "lease": lease_seconds,
+        }
+        return {_grant_key(row): row for row in connection.execute(_TAKE, parameters)}
+
+    def _suspect(
+        self, connection: Connection, moment: Moment, keys: Collection[GrantKey], claimant: Claimant
+    ) -> list[Event]:
+        if not keys or claimant.proof >= Proof.LABEL:
+            return []
+        parameters = _at(moment) | {
+            "keys": [tuple(key) for key in keys],
+            "who": claimant.identity,
+            "address": claimant.address,
+            "contradicted": claimant.proof is Proof.NONE,
+            "unproven": claimant.proof < Proof.NEIGHBOUR,
+        }
+        detail = {"from": claimant.address}
+        return [
+            Event("suspect", claimant.identity, *_grant_key(row), row.generation, detail)
+            for row in connection.execute(_SUSPECT, parameters)
+        ]
+
+    def _record_refusal(self, refusal: Refused, claimant: Claimant) -> None:
+        with self._store.write() as connection:
+            moment = self._store.moment(connection)
+            events = [Event("refused", claimant.identity, detail={"what": str(fault)}) for fault in refusal.faults]
+            audit.append(connection, self._keyring.audit_key, moment.wall, events)
+
+    def _open(self, key: GrantKey, row: Row[Any]) -> str:
+        return self._keyring.open(
+            Sealed(row.key_id, row.box), place(key.mac, SecretKey(key.line, key.secret_class), row.version)
+        )
+
+
+class _Refusals:
+    """Which refusals are news: a claimant that keeps asking is written down once a minute, not at every request."""
+
+    _SECONDS = 60.0
+    _MOST = 10_000
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, str], float] = {}
+
+    def is_news(self, mac: str, claimant: Claimant) -> bool:
+        now = time.monotonic()
+        if now - self._told.get((mac, claimant.identity), -self._SECONDS) < self._SECONDS:
+            return False
+        if len(self._told) >= self._MOST:
+            self._told.clear()
+        self._told[mac, claimant.identity] = now
+        return True
+
+
+def place(mac: str, key: SecretKey, version: int) -> str:
+    """Where a secret is sealed to."""
+    return f"{mac}/{key.line}/{key.secret_class}/{version}"
+
+
+def label_place(mac: str) -> str:
+    """Where the ID of a phone's label is sealed to."""
+    return f"{mac}/label"
+
+
+def grants_of(connection: Connection, moment: Moment, macs: Iterable[str] | None = None) -> dict[str, list[Grant]]:
+    """The grants of these phones, or of all, by MAC address."""
+    query = select(grants).order_by(_G.mac, _G.line, _G.secret_class, _G.audience)
+    if macs is not None:
+        query = query.where(_G.mac.in_(list(macs)))
+    found: dict[str, list[Grant]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.mac, []).append(_grant(row, moment))
+    return found
+
+
+def _generations(connection: Connection, macs: Collection[str]) -> dict[GrantKey, int]:
+    # A handful of phones is asked for by name; for a whole site one walk through the table is cheaper.
+    query = select(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation)
+    if len(macs) <= 500:
+        query = query.where(_G.mac.in_(list(macs)))
+    return {_grant_key(row): row.generation for row in connection.execute(query)}
+
+
+def _grant(row: Row[Any], moment: Moment) -> Grant:
+    grant = Grant(
+        key=_grant_key(row),
+        state=row.state,
+        generation=row.generation,
+        mode=Mode(row.mode),
+        min_proof=Proof(row.min_proof),
+        armed_at=row.armed_at,
+        expires_at=row.expires_at,
+        expires_boot=row.expires_boot,
+        boot_id=row.boot_id,
+        claimant=row.claimant,
+        claimed_from=row.claimed_from,
+        released_at=row.released_at,
+        releases=row.releases,
+        confirmed_at=row.confirmed_at,
+    )
+    return replace(grant, state=grant.state_at(moment))
+
+
+def _grant_key(row: Any) -> GrantKey:
+    return GrantKey(row.mac, row.line, SecretClass(row.secret_class), Audience(row.audience))
+
+
+def _release_event(key: GrantKey, taken: Row[Any], claimant: Claimant) -> Event:
+    # "released" is written once a generation, and the database holds it unique; what follows is a repetition.
+    name = "released" if taken.releases == 1 else "repeated"
+    detail = {"from": claimant.address, "proof": claimant.proof.name.lower()}
+    return Event(name, claimant.identity, *key, taken.generation, detail)
+
+
+def _controller_faults(connection: Connection, moment: Moment, keys: Sequence[GrantKey]) -> list[Fault]:
+    known = {
+        grant.key: grant for found in grants_of(connection, moment, {k.mac for k in keys}).values() for grant in found
+    }
+    faults = []
+    for key in keys:
+        grant = known.get(key)
+        if grant is None:
+            held = connection.execute(select(secrets.c.mac).where(secrets.c.mac == key.mac, secrets.c.line == key.line))
+            if held.first() is None:
+                what, fix = "there is no such account", "check the MAC address and the line"
+            else:
+                what, fix = "its password was given, not generated here", "take it from where it was given"
+        else:
+            what, fix = grant.because(), "to hand it out again, arm it for the controller"
+        faults.append(Fault(f"{key.mac}/{key.line} {key.secret_class}", what, fix))
+    return faults
+
+
+def _sealed(connection: Connection, keys: Collection[GrantKey]) -> dict[GrantKey, Row[Any]]:
+    wanted = {(key.mac, key.line, key.secret_class.value): key for key in keys}
+    rows = connection.execute(_SEALED, {"keys": list(wanted)})
+    return {wanted[row.mac, row.line, row.secret_class]: row for row in rows}
+
+
+def _at(moment: Moment) -> dict[str, Any]:
+    return {"wall": moment.wall, "boot": moment.boot, "boot_now": moment.boot_id, "behind": moment.behind}
+
+
+_KEY = ("mac", "line", "secret_class", "audience")
+_THESE = tuple_(_G.mac, _G.line, _G.secret_class, _G.audience).in_(bindparam("keys", expanding=True))
+_WHO = bindparam("who", type_=String)
+_ADDRESS = bindparam("address", type_=String)
+_PROOF = bindparam("proof", type_=Integer)
+
+# The same three readings as Grant.in_time: see autoprovd.clock.
+_IN_TIME = and_(
+    _G.expires_at > bindparam("wall"),
+    or_(
+        and_(_G.boot_id == bindparam("boot_now"), _G.expires_boot > bindparam("boot")),
+        and_(_G.boot_id != bindparam("boot_now"), bindparam("behind", type_=Boolean) == false()),
+    ),
+)
+_LEASE = func.coalesce(bindparam("lease", type_=Float), _G.window_seconds)
+
+_TAKE = (
+    update(grants)
+    .where(
+        _THESE,
+        _G.min_proof <= _PROOF,
+        or_(
+            and_(_G.state == "armed", or_(_G.expires_at.is_(None), _IN_TIME)),
+            and_(_G.state == "open", _G.mode == Mode.WINDOW, _G.claimant == _WHO, _IN_TIME),
+            and_(_G.state == "open", _G.mode == Mode.ALWAYS),
+        ),
+    )
+    .values(
+        state="open",
+        claimant=_WHO,
+        claimed_from=_ADDRESS,
+        releases=_G.releases + 1,
+        released_at=bindparam("wall"),
+        expires_at=func.coalesce(_G.expires_at, bindparam("wall", type_=Float) + _LEASE),
+        expires_boot=func.coalesce(_G.expires_boot, bindparam("boot", type_=Float) + _LEASE),
+        boot_id=case((_G.expires_at.is_(None), bindparam("boot_now", type_=String)), else_=_G.boot_id),
+    )
+    .returning(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation, _G.releases)
+)
+
+_SUSPECT = (
+    update(grants)
+    .where(
+        _THESE,
+        _G.mode != Mode.ALWAYS,
+        _G.state.in_(("open", "released")),
+        _G.claimant != _WHO,
+        or_(_G.claimed_from != _ADDRESS, int(Proof.NONE) == _PROOF),
+        # A phone known by the neighbour table may come back from a new address once its window is over.
+        or_(and_(_G.state == "open", _IN_TIME), int(Proof.NEIGHBOUR) > _PROOF),
+    )
+    .values(state="suspect")
+    .returning(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation)
+)
+
+_REARM = (
+    update(grants)
+    .where(*(_G[name] == bindparam(f"key_{name}") for name in _KEY))
+    .values({column.name: bindparam(column.name) for column in grants.c if column.name not in _KEY})
+)
+
+_SEALED = select(secrets).where(
+    tuple_(secrets.c.mac, secrets.c.line, secrets.c.secret_class).in_(bindparam("keys", expanding=True))
+)

@@ -1,0 +1,566 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The phones and the settings of a site, as they are written: plan, show the difference, apply in one transaction.
+
+A dry run and a real run go the same way up to the moment of writing. Files are rendered here, so that a phone that
+asks finds them done.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, tuple_
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from autoprovd import __version__, audit, passwords
+from autoprovd.audit import Event
+from autoprovd.clock import Moment, iso_time
+from autoprovd.faults import Fault, Refused, invalid
+from autoprovd.intake import parse_phones
+from autoprovd.model import Audience, Phone, SecretClass, SecretKey, Settings, parse_settings
+from autoprovd.policy import Policy, policy_for
+from autoprovd.release import GrantKey, Release, grants_of, label_place, place
+from autoprovd.render import Document
+from autoprovd.sealing import Keyring, Sealed
+from autoprovd.store import Store, fact, set_fact
+from autoprovd.store.schema import documents, phones, secrets
+from autoprovd.vendors import room_of
+
+_SHOWN_PHONES = 200
+"""How many phones a difference shows in full; a larger change is summed up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What a change does, as text before and after; secrets are masked."""
+
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhonesResult:
+    """What became, or in a dry run would become, of a phone list."""
+
+    created: list[str]
+    updated: list[str]
+    removed: list[str]
+    unchanged: int
+    difference: Difference
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything differs."""
+        return bool(self.created or self.updated or self.removed)
+
+
+@dataclass(slots=True)
+class _Change:
+    """What has to be written for one phone."""
+
+    phone: Phone
+    definition: str
+    before: str | None
+    """The definition so far; None for a new phone."""
+    secrets: dict[SecretKey, str] = field(default_factory=dict)
+    generated: set[SecretKey] = field(default_factory=set)
+    versions: dict[SecretKey, int] = field(default_factory=dict)
+    dropped: list[SecretKey] = field(default_factory=list)
+    label: str | None = None
+    documents: list[Document] = field(default_factory=list)
+
+
+class Site:
+    """The one place through which phones, settings and grants are changed."""
+
+    def __init__(self, store: Store, keyring: Keyring, release: Release) -> None:
+        self._store = store
+        self._keyring = keyring
+        self._release = release
+        self._writing = threading.Lock()
+        self._listeners: list[Callable[[Collection[str] | None], None]] = []
+
+    def on_change(self, listener: Callable[[Collection[str] | None], None]) -> None:
+        """Call this after every change with the MAC addresses it touched, or with None for all."""
+        self._listeners.append(listener)
+
+    def _tell(self, macs: Collection[str] | None) -> None:
+        for listener in self._listeners:
+            listener(macs)
+
+    # -- settings -----------------------------------------------------------------------------------------------------
+
+    def settings(self) -> Settings:
+        """The settings of the site."""
+        with self._store.read() as connection:
+            return _settings(connection)
+
+    def apply_settings(self, change: Mapping[str, Any], dry_run: bool, actor: str) -> tuple[bool, Difference, Settings]:
+        """Change some settings; every phone's files are rendered anew."""
+        with self._writing:
+            current = self.settings()
+            new, faults = parse_settings(current, change)
+            if new is None:
+                raise invalid(faults, "the settings")
+            difference = Difference(_spell(current.model_dump(mode="json")), _spell(new.model_dump(mode="json")))
+            changed = new != current
+            if changed and not dry_run:
+                rendered = self._render_all(new)
+                with self._store.write() as connection:
+                    moment = self._store.moment(connection)
+                    set_fact(connection, "settings", new.model_dump_json())
+                    self._write_documents(connection, rendered)
+                    audit.append(connection, self._keyring.audit_key, moment.wall, [Event("settings", actor)])
+                self._tell(None)
+            return changed, difference, new
+
+    def render_after_upgrade(self) -> int:
+        """Render all files anew when another version of this program rendered them; the number of phones."""
+        with self._writing:
+            with self._store.read() as connection:
+                if fact(connection, "rendered_by") == __version__:
+                    return 0
+                settings = _settings(connection)
+            rendered = self._render_all(settings)
+            with self._store.write() as connection:
+                self._write_documents(connection, rendered)
+                set_fact(connection, "rendered_by", __version__)
+            return len(rendered)
+
+    # -- phones -------------------------------------------------------------------------------------------------------
+
+    def apply_phones(self, raw: Sequence[Mapping[str, Any]], purge: bool, dry_run: bool, actor: str) -> PhonesResult:
+        """Make the site's phones those of the list; with ``purge``, only those."""
+        wanted = parse_phones(raw)
+        with self._writing:
+            with self._store.read() as connection:
+                settings = _settings(connection)
+                changes, unchanged, gone = self._plan(connection, wanted, purge)
+                removed = self._definitions(connection, gone)
+            result = PhonesResult(
+                created=[change.phone.mac for change in changes if change.before is None],
+                updated=[change.phone.mac for change in changes if change.before is not None],
+                removed=gone,
+                unchanged=unchanged,
+                difference=_difference(changes, removed),
+            )
+            if not result.changed or dry_run:
+                return result
+            for change in changes:
+                if change.definition != change.before:
+                    change.documents = _render(change.phone, settings)
+            with self._store.write() as connection:
+                moment = self._store.moment(connection)
+                self._remove(connection, moment, gone, actor)
+                self._write_phones(connection, moment, changes, settings, actor)
+            touched = [*result.created, *result.updated, *result.removed]
+        self._tell(touched)
+        return result
+
+    def remove_phone(self, mac: str, actor: str) -> None:
+        """Forget a phone and its secrets."""
+        with self._writing, self._store.write() as connection:
+            if not self._definitions(connection, [mac]):
+                raise _unknown(mac)
+            self._remove(connection, self._store.moment(connection), [mac], actor)
+        self._tell([mac])
+
+    def _plan(
+        self, connection: Connection, wanted: Sequence[Phone], purge: bool
+    ) -> tuple[list[_Change], int, list[str]]:
+        known = {row.mac: row for row in connection.execute(select(phones))}
+        changes: list[_Change] = []
+        undecided: list[_Change] = []
+        for phone in wanted:
+            row = known.get(phone.mac)
+            change = _Change(phone, _canonical(phone), row.definition if row else None)
+            if self._label_differs(phone, row):
+                change.label = phone.gigaset_id.get_secret_value() if phone.gigaset_id else None
+            if change.before != change.definition or change.label is not None:
+                changes.append(change)
+            elif phone.given_secrets():
+                undecided.append(change)
+        held = self._held_secrets(connection, [change.phone.mac for change in (*changes, *undecided) if change.before])
+        for change in (*changes, *undecided):
+            self._plan_secrets(change, held.get(change.phone.mac, {}))
+        changes += (change for change in undecided if change.secrets)
+        listed = {phone.mac for phone in wanted}
+        gone = sorted(mac for mac in known if mac not in listed) if purge else []
+        return changes, len(wanted) - len(changes), gone
+
+    def _plan_secrets(self, change: _Change, held: Mapping[SecretKey, Row[Any]]) -> None:
+        given = change.phone.given_secrets()
+        keys = change.phone.secret_keys()
+        for key in keys:
+            row = held.get(key)
+            if key not in given:
+                if row is None:
+                    change.secrets[key] = passwords.generate(key.secret_class)
+                    change.generated.add(key)
+                    change.versions[key] = 1
+            elif row is None or self._open(change.phone.mac, key, row) != given[key]:
+                change.secrets[key] = given[key]
+                change.versions[key] = row.version + 1 if row else 1
+        change.dropped = [key for key in held if key not in keys]
+
+    def _held_secrets(self, connection: Connection, macs: Collection[str]) -> dict[str, dict[SecretKey, Row[Any]]]:
+        held: dict[str, dict[SecretKey, Row[Any]]] = {}
+        if macs:
+            query = select(secrets)
+            if len(macs) <= 500:
+                query = query.where(secrets.c.mac.in_(list(macs)))
+            wanted = set(macs)
+            for row in connection.execute(query):
+                if row.mac in wanted:
+                    held.setdefault(row.mac, {})[SecretKey(row.line, SecretClass(row.secret_class))] = row
+        return held
+
+    def _open(self, mac: str, key: SecretKey, row: Row[Any]) -> str:
+        return self._keyring.open(Sealed(row.key_id, row.box), place(mac, key, row.version))
+
+    def _label_differs(self, phone: Phone, row: Row[Any] | None) -> bool:
+        if phone.gigaset_id is None:
+            return False
+        if row is None or row.label_box is None:
+            return True
+        return self._keyring.open(Sealed(row.label_key_id, row.label_box), label_place(phone.mac)) != (
+            phone.gigaset_id.get_secret_value()
+        )
+
+    @staticmethod
+    def _definitions(connection: Connection, macs: Collection[str]) -> dict[str, str]:
+        if not macs:
+            return {}
+        wanted = set(macs)
+        query = select(phones.c.mac, phones.c.definition)
+        if len(wanted) <= 500:
+            query = query.where(phones.c.mac.in_(list(wanted)))
+        return {row.mac: row.definition for row in connection.execute(query) if row.mac in wanted}
+
+    def _write_phones(
+        self, connection: Connection, moment: Moment, changes: Sequence[_Change], settings: Settings, actor: str
+    ) -> None:
+        rows = []
+        for change in changes:
+            label = self._keyring.seal(change.label, label_place(change.phone.mac)) if change.label else None
+            rows.append(
+                {
+                    "mac": change.phone.mac,
+                    "vendor": change.phone.vendor,
+                    "model": change.phone.model,
+                    "definition": change.definition,
+                    "label_key_id": label.key_id if label else None,
+                    "label_box": label.box if label else None,
+                    "created_at": moment.wall,
+                    "updated_at": moment.wall,
+                }
+            )
+        if not rows:
+            return
+        statement = sqlite_insert(phones)
+        new = statement.excluded
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["mac"],
+                set_={
+                    "vendor": new.vendor,
+                    "model": new.model,
+                    "definition": new.definition,
+                    "label_key_id": _newer(new.label_key_id, phones.c.label_key_id),
+                    "label_box": _newer(new.label_box, phones.c.label_box),
+                    "updated_at": new.updated_at,
+                },
+            ),
+            rows,
+        )
+        self._write_documents(connection, {c.phone.mac: c.documents for c in changes if c.documents})
+        self._write_secrets(connection, changes)
+        events = [Event("created" if c.before is None else "updated", actor, c.phone.mac) for c in changes]
+        audit.append(connection, self._keyring.audit_key, moment.wall, events)
+        earlier = audit.removed_generations(connection, (c.phone.mac for c in changes if c.before is None))
+        arm = [wanted for change in changes for wanted in _grants_to_arm(change, settings)]
+        self._release.arm(connection, moment, arm, actor, lambda mac: earlier.get(mac, 0))
+
+    def _write_secrets(self, connection: Connection, changes: Sequence[_Change]) -> None:
+        dropped = [(c.phone.mac, key.line, key.secret_class) for c in changes for key in c.dropped]
+        if dropped:
+            these = tuple_(secrets.c.mac, secrets.c.line, secrets.c.secret_class)
+            connection.execute(delete(secrets).where(these.in_(dropped)))
+        rows = []
+        for change in changes:
+            for key, secret in change.secrets.items():
+                version = change.versions[key]
+                sealed = self._keyring.seal(secret, place(change.phone.mac, key, version))
+                rows.append(_secret_row(change.phone.mac, key, version, sealed))
+        _upsert_secrets(connection, rows)
+
+    @staticmethod
+    def _write_documents(connection: Connection, rendered: Mapping[str, Sequence[Document]]) -> None:
+        macs = [{"phone": mac} for mac in rendered]
+        if not macs:
+            return
+        connection.exec_driver_sql("DELETE FROM documents WHERE mac = :phone", macs)
+        rows = [
+            {
+                "mac": mac,
+                "name": document.name,
+                "media_type": document.media_type,
+                "syntax": document.syntax.value,
+                "encoding": document.encoding,
+                "text": document.text,
+            }
+            for mac, files in rendered.items()
+            for document in files
+        ]
+        connection.execute(insert(documents), rows)
+
+    def _render_all(self, settings: Settings) -> dict[str, list[Document]]:
+        with self._store.read() as connection:
+            definitions = connection.execute(select(phones.c.mac, phones.c.definition)).all()
+        return {row.mac: _render(Phone.model_validate_json(row.definition), settings) for row in definitions}
+
+    def _remove(self, connection: Connection, moment: Moment, macs: Sequence[str], actor: str) -> None:
+        if not macs:
+            return
+        events = []
+        held = grants_of(connection, moment, macs if len(macs) <= 500 else None)
+        for mac in macs:
+            last = max((grant.generation for grant in held.get(mac, ())), default=0)
+            events.append(Event("removed", actor, mac, generation=last))
+        audit.append(connection, self._keyring.audit_key, moment.wall, events)
+        connection.exec_driver_sql("DELETE FROM phones WHERE mac = :phone", [{"phone": mac} for mac in macs])
+
+    # -- grants -------------------------------------------------------------------------------------------------------
+
+    def arm(
+        self, selections: Sequence[Selection], new_password: bool, dry_run: bool, actor: str
+    ) -> tuple[list[dict[str, Any]], Difference]:
+        """Arm what is selected; what waits already stays as it is, unless a new password is wanted.
+
+        A new password arms both audiences: the phone and the PBX must learn it.
+        """
+        with self._writing, self._store.write() as connection:
+            moment = self._store.moment(connection)
+            settings = _settings(connection)
+            targets = self._targets(connection, selections)
+            if new_password:
+                targets = _with_other_audience(targets)
+            before = _states(connection, moment, targets)
+            wanted = {
+                key: policy_for(phone, key.secret_class, key.audience, settings.release)
+                for key, phone in targets.items()
+                if new_password or before.get(key, ("", None))[0] != "armed"
+            }
+            if new_password and not dry_run:
+                self._renew(connection, wanted)
+            if not dry_run:
+                self._release.arm(connection, moment, list(wanted.items()), actor)
+            after = _states(connection, moment, targets) if not dry_run else _foreseen(before, wanted, moment)
+        touched = {key.mac for key in wanted}
+        if touched and not dry_run:
+            self._tell(touched)
+        return _listed(after, wanted), _grant_difference(before, after, new_password)
+
+    def revoke(
+        self, selections: Sequence[Selection], dry_run: bool, actor: str
+    ) -> tuple[list[dict[str, Any]], Difference]:
+        """Revoke what is selected and not revoked yet."""
+        with self._writing, self._store.write() as connection:
+            moment = self._store.moment(connection)
+            targets = self._targets(connection, selections)
+            before = _states(connection, moment, targets)
+            wanted = [key for key, (state, _) in before.items() if state != "revoked"]
+            if not dry_run:
+                self._release.revoke(connection, moment, wanted, actor)
+            after = before | dict.fromkeys(wanted, ("revoked", None))
+        if wanted and not dry_run:
+            self._tell({key.mac for key in wanted})
+        return _listed(after, wanted), _grant_difference(before, after, False)
+
+    def _targets(self, connection: Connection, selections: Sequence[Selection]) -> dict[GrantKey, Phone]:
+        definitions = self._definitions(connection, {selection.mac for selection in selections})
+        faults: list[Fault] = []
+        targets: dict[GrantKey, Phone] = {}
+        for index, selection in enumerate(selections):
+            where = f"select[{index}] ({selection.mac})"
+            if selection.mac not in definitions:
+                faults.append(Fault(where, "this site has no such phone", "check the MAC address, or add the phone"))
+                continue
+            phone = Phone.model_validate_json(definitions[selection.mac])
+            keys = [key for key in phone.secret_keys() if selection.matches(key)]
+            if not keys:
+                faults.append(Fault(where, "selects no secret of this phone", "check line and secret classes"))
+            targets |= {GrantKey(phone.mac, *key, selection.audience): phone for key in keys}
+        if faults:
+            raise Refused("not_found", "the selection does not fit the site; nothing was changed", faults)
+        return targets
+
+    def _renew(self, connection: Connection, wanted: Collection[GrantKey]) -> None:
+        held = self._held_secrets(connection, {key.mac for key in wanted})
+        rows = []
+        for mac, line, secret_class in sorted({(key.mac, key.line, key.secret_class) for key in wanted}):
+            key = SecretKey(line, secret_class)
+            version = held[mac][key].version + 1
+            sealed = self._keyring.seal(passwords.generate(secret_class), place(mac, key, version))
+            rows.append(_secret_row(mac, key, version, sealed))
+        _upsert_secrets(connection, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which grants of a phone are meant; None means all."""
+
+    mac: str
+    audience: Audience = Audience.PHONE
+    line: int | None = None
+    secret_classes: frozenset[SecretClass] | None = None
+
+    def matches(self, key: SecretKey) -> bool:
+        """Whether that secret is meant."""
+        return (self.line is None or key.line == self.line) and (
+            self.secret_classes is None or key.secret_class in self.secret_classes
+        )
+
+
+def _settings(connection: Connection) -> Settings:
+    text = fact(connection, "settings")
+    return Settings.model_validate_json(text) if text else Settings()
+
+
+def _canonical(phone: Phone) -> str:
+    return json.dumps(phone.public(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _render(phone: Phone, settings: Settings) -> list[Document]:
+    vendor, model = room_of(phone)
+    return vendor.documents(phone, model, settings)
+
+
+def _unknown(mac: str) -> Refused:
+    return Refused("not_found", f"this site has no phone {mac}; list them with: autoprov phones")
+
+
+def _grants_to_arm(change: _Change, settings: Settings) -> Iterable[tuple[GrantKey, Policy]]:
+    for key in change.secrets:
+        audiences = [Audience.PHONE]
+        # Only a SIP password that was generated here has to be told to the PBX; a given one came from there.
+        if key in change.generated and key.secret_class is SecretClass.SIP:
+            audiences.append(Audience.CONTROLLER)
+        for audience in audiences:
+            policy = policy_for(change.phone, key.secret_class, audience, settings.release)
+            yield GrantKey(change.phone.mac, *key, audience), policy
+
+
+def _secret_row(mac: str, key: SecretKey, version: int, sealed: Sealed) -> dict[str, Any]:
+    return {
+        "mac": mac,
+        "line": key.line,
+        "secret_class": key.secret_class.value,
+        "version": version,
+        "key_id": sealed.key_id,
+        "box": sealed.box,
+    }
+
+
+def _upsert_secrets(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        return
+    statement = sqlite_insert(secrets)
+    new = statement.excluded
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["mac", "line", "secret_class"],
+            set_={"version": new.version, "key_id": new.key_id, "box": new.box},
+        ),
+        list(rows),
+    )
+
+
+def _newer(new: ColumnElement[Any], old: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.coalesce(new, old)
+
+
+# -- what a change looks like to a person -----------------------------------------------------------------------------
+
+
+def _spell(value: Any) -> str:
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _shown_definition(definition: str | None, change: _Change | None = None) -> dict[str, Any]:
+    shown: dict[str, Any] = json.loads(definition) if definition else {}
+    if change is not None and definition is not None:
+        for key in sorted(change.secrets):
+            name = f"{key.secret_class} password" + (f" of line {key.line}" if key.line else "")
+            shown[name] = "******** (generated)" if key in change.generated else "******** (given, new)"
+        if change.label is not None:
+            shown["gigaset_id"] = "****"
+    return shown
+
+
+def _difference(changes: Sequence[_Change], removed: Mapping[str, str]) -> Difference:
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    for change in changes[:_SHOWN_PHONES]:
+        if change.before is not None:
+            before[change.phone.mac] = _shown_definition(change.before)
+        after[change.phone.mac] = _shown_definition(change.definition, change)
+    for mac, definition in list(removed.items())[:_SHOWN_PHONES]:
+        before[mac] = _shown_definition(definition)
+    rest = max(0, len(changes) - _SHOWN_PHONES) + max(0, len(removed) - _SHOWN_PHONES)
+    if rest:
+        after["…"] = f"and {rest} more phones"
+    return Difference(_spell(before) if before else "", _spell(after) if after else "")
+
+
+def _states(
+    connection: Connection, moment: Moment, keys: Collection[GrantKey]
+) -> dict[GrantKey, tuple[str, float | None]]:
+    states: dict[GrantKey, tuple[str, float | None]] = dict.fromkeys(keys, ("sealed", None))
+    for grants_of_phone in grants_of(connection, moment, {key.mac for key in keys}).values():
+        for grant in grants_of_phone:
+            if grant.key in states:
+                states[grant.key] = (grant.state, grant.expires_at)
+    return states
+
+
+def _foreseen(
+    before: Mapping[GrantKey, tuple[str, float | None]], wanted: Mapping[GrantKey, Policy], moment: Moment
+) -> dict[GrantKey, tuple[str, float | None]]:
+    return dict(before) | {
+        key: ("armed", moment.wall + policy.window_seconds if policy.starts_at_arming else None)
+        for key, policy in wanted.items()
+    }
+
+
+def _listed(states: Mapping[GrantKey, tuple[str, float | None]], wanted: Collection[GrantKey]) -> list[dict[str, Any]]:
+    return [{**key._asdict(), "state": states[key][0], "expires_at": iso_time(states[key][1])} for key in wanted]
+
+
+def _grant_difference(
+    before: Mapping[GrantKey, tuple[str, float | None]],
+    after: Mapping[GrantKey, tuple[str, float | None]],
+    new_password: bool,
+) -> Difference:
+    def spelled(states: Mapping[GrantKey, tuple[str, float | None]], note: str) -> str:
+        return "".join(
+            f"{key.mac}/{key.line} {key.secret_class} for the {key.audience}: {states[key][0]}{note}\n"
+            for key in sorted(states)
+        )
+
+    return Difference(spelled(before, ""), spelled(after, ", new password" if new_password else ""))
+
+
+def _with_other_audience(targets: Mapping[GrantKey, Phone]) -> dict[GrantKey, Phone]:
+    # A new password must reach the phone, and a new SIP password the PBX as well.
+    both = dict(targets)
+    for key, phone in targets.items():
+        both[key._replace(audience=Audience.PHONE)] = phone
+        if key.secret_class is SecretClass.SIP:
+            both[key._replace(audience=Audience.CONTROLLER)] = phone
+    return both

@@ -1,0 +1,3 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is asked over HTTP: by phones (``phones``), and by Ansible and people (``api``)."""

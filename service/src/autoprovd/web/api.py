@@ -1,0 +1,287 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Ansible and people ask: the admin API, described by OpenAPI at /api/v1/openapi.json.
+
+On the Unix socket the file's mode is the door; over HTTPS a token with the scope of the call is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, ConfigDict, Field
+
+from autoprovd import __version__, audit, log, metrics
+from autoprovd.faults import Fault, Refused
+from autoprovd.model import Audience, Mac, SecretClass, SecretKey, parse_mac
+from autoprovd.overview import Overview
+from autoprovd.policy import Proof
+from autoprovd.release import Claimant, Release
+from autoprovd.sealing import Keyring
+from autoprovd.site import Selection, Site
+from autoprovd.store import Store
+from autoprovd.tokens import ALL_SCOPES, Scope, Token, Tokens
+
+_STATUS = {
+    "invalid": 422,
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "conflict": 409,
+    "unavailable": 503,
+}
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class SettingsChange(_Body):
+    """Some settings of the site."""
+
+    settings: dict[str, Any]
+    dry_run: bool = False
+
+
+class PhoneList(_Body):
+    """The phones of the site; their fields are those of a phone definition."""
+
+    phones: list[dict[str, Any]]
+    purge: bool = False
+    dry_run: bool = False
+
+
+class GrantSelection(_Body):
+    """Some grants of a phone; what is left out means all."""
+
+    mac: Mac
+    line: Annotated[int, Field(ge=0, le=99)] | None = None
+    secret_classes: frozenset[SecretClass] | None = None
+    audience: Audience = Audience.PHONE
+
+
+class GrantChange(_Body):
+    """Grants to revoke."""
+
+    select: Annotated[list[GrantSelection], Field(min_length=1)]
+    dry_run: bool = False
+
+
+class Arming(GrantChange):
+    """Grants to arm."""
+
+    new_password: bool = False
+
+
+class Claim(_Body):
+    """Passwords an Ansible run asks for, once."""
+
+    run_key: Annotated[str, Field(min_length=8, max_length=200)]
+    accounts: Annotated[list[str], Field(min_length=1, max_length=10_000)]
+    secret_class: SecretClass = SecretClass.SIP
+    lease_seconds: Annotated[float, Field(ge=1, le=86400)] = 300
+
+
+class TokenList(_Body):
+    """The tokens of the API."""
+
+    tokens: list[Token]
+    purge: bool = False
+    dry_run: bool = False
+
+
+class Parts:
+    """What the API is made of."""
+
+    def __init__(
+        self, store: Store, keyring: Keyring, release: Release, site: Site, overview: Overview, tokens: Tokens
+    ) -> None:
+        self.store = store
+        self.keyring = keyring
+        self.release = release
+        self.site = site
+        self.overview = overview
+        self.tokens = tokens
+
+
+def _actor(parts: Parts, scope: Scope, on_socket: bool) -> Callable[[Request], str]:
+    def actor(request: Request) -> str:
+        if on_socket:
+            name, scopes = "local administrator", ALL_SCOPES
+        else:
+            kind, _, token = request.headers.get("authorization", "").partition(" ")
+            found = parts.tokens.check(token) if kind.lower() == "bearer" and token else None
+            if found is None:
+                raise Refused("unauthenticated", "the token is missing or wrong; check api_token")
+            name, scopes = f"token {found[0]}", found[1]
+        if scope not in scopes:
+            raise Refused("forbidden", f"{name} lacks the scope {scope.value}; give it the scope, or use another token")
+        return name
+
+    return actor
+
+
+def application(parts: Parts, on_socket: bool) -> FastAPI:
+    """The application on an admin door."""
+    app = FastAPI(
+        title="autoprovd", version=__version__, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None
+    )
+    api = APIRouter(prefix="/api/v1")
+
+    def needs(scope: Scope) -> Any:
+        return Depends(_actor(parts, scope, on_socket))
+
+    @app.exception_handler(Refused)
+    async def _refused(_request: Request, refusal: Refused) -> JSONResponse:
+        return _error(refusal)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        faults = [
+            Fault(".".join(str(step) for step in item["loc"][1:]), str(item["msg"]).removeprefix("Value error, "))
+            for item in error.errors()
+        ]
+        return _error(Refused("invalid", "the request is not of the form this call takes", faults))
+
+    @app.middleware("http")
+    async def _no_traceback(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
+        try:
+            response = await call(request)
+        except Exception as failure:  # the last resort: a fault of this program, told without its text
+            log.event("fault in the service", 40, failure=failure, path=request.url.path, method=request.method)
+            return _error(Refused("internal", "the service failed; its log names the place"))
+        response.headers["cache-control"] = "no-store"
+        return response
+
+    @api.get("/settings")
+    def get_settings(_actor: Annotated[str, needs(Scope.SETTINGS_READ)]) -> dict[str, Any]:
+        return {"settings": parts.site.settings().model_dump(mode="json")}
+
+    @api.put("/settings")
+    def put_settings(body: SettingsChange, actor: Annotated[str, needs(Scope.SETTINGS_WRITE)]) -> dict[str, Any]:
+        changed, difference, settings = parts.site.apply_settings(body.settings, body.dry_run, actor)
+        return {"changed": changed, "diff": asdict(difference), "settings": settings.model_dump(mode="json")}
+
+    @api.put("/phones")
+    def put_phones(body: PhoneList, actor: Annotated[str, needs(Scope.PHONES_WRITE)]) -> dict[str, Any]:
+        result = parts.site.apply_phones(body.phones, body.purge, body.dry_run, actor)
+        return {
+            "changed": result.changed,
+            "created": result.created,
+            "updated": result.updated,
+            "removed": result.removed,
+            "unchanged": result.unchanged,
+            "diff": asdict(result.difference),
+        }
+
+    @api.get("/phones")
+    def get_phones(
+        _actor: Annotated[str, needs(Scope.PHONES_READ)], mac: Annotated[list[str] | None, Query()] = None
+    ) -> dict[str, Any]:
+        return {"phones": parts.overview.phones([_mac(item) for item in mac] if mac else None)}
+
+    @api.get("/phones/{mac}")
+    def get_phone(mac: str, _actor: Annotated[str, needs(Scope.PHONES_READ)]) -> dict[str, Any]:
+        return parts.overview.phone(_mac(mac))
+
+    @api.delete("/phones/{mac}")
+    def delete_phone(mac: str, actor: Annotated[str, needs(Scope.PHONES_WRITE)]) -> dict[str, Any]:
+        parts.site.remove_phone(_mac(mac), actor)
+        return {"changed": True}
+
+    @api.get("/phones/{mac}/why")
+    def get_why(mac: str, _actor: Annotated[str, needs(Scope.PHONES_READ)]) -> dict[str, Any]:
+        return parts.overview.why(_mac(mac))
+
+    @api.get("/phones/{mac}/files")
+    def get_files(mac: str, _actor: Annotated[str, needs(Scope.PHONES_READ)]) -> dict[str, Any]:
+        return {"files": [name for name, document in parts.overview.files(_mac(mac)).items() if document]}
+
+    @api.get("/phones/{mac}/files/{name}")
+    def get_file(mac: str, name: str, actor: Annotated[str, needs(Scope.PHONES_READ)]) -> dict[str, Any]:
+        return parts.overview.file(_mac(mac), name, actor)
+
+    @api.post("/grants/arm")
+    def arm(body: Arming, actor: Annotated[str, needs(Scope.GRANTS_WRITE)]) -> dict[str, Any]:
+        armed, difference = parts.site.arm(_selections(body), body.new_password, body.dry_run, actor)
+        return {"changed": bool(armed), "armed": armed, "diff": asdict(difference)}
+
+    @api.post("/grants/revoke")
+    def revoke(body: GrantChange, actor: Annotated[str, needs(Scope.GRANTS_WRITE)]) -> dict[str, Any]:
+        revoked, difference = parts.site.revoke(_selections(body), body.dry_run, actor)
+        return {"changed": bool(revoked), "revoked": revoked, "diff": asdict(difference)}
+
+    @api.post("/claims")
+    def claim(body: Claim, actor: Annotated[str, needs(Scope.CLAIMS)]) -> dict[str, Any]:
+        keys = {account: (_account(account, body.secret_class)) for account in body.accounts}
+        claimant = Claimant(f"run:{parts.keyring.fingerprint(body.run_key)}", Proof.NONE, actor)
+        secrets = parts.release.claim_for_controller(list(set(keys.values())), claimant, body.lease_seconds)
+        for _ in secrets:
+            metrics.releases.labels(body.secret_class.value, "controller").inc()
+        log.event("released to a run", actor=actor, count=len(secrets))
+        return {"secrets": {account: secrets[key] for account, key in keys.items()}}
+
+    @api.get("/tokens")
+    def get_tokens(_actor: Annotated[str, needs(Scope.TOKENS_WRITE)]) -> dict[str, Any]:
+        return {"tokens": parts.tokens.listed()}
+
+    @api.put("/tokens")
+    def put_tokens(body: TokenList, actor: Annotated[str, needs(Scope.TOKENS_WRITE)]) -> dict[str, Any]:
+        changed, names = parts.tokens.apply(body.tokens, body.purge, body.dry_run, actor)
+        return {"changed": changed, "touched": names}
+
+    @api.get("/audit")
+    def get_audit(
+        _actor: Annotated[str, needs(Scope.AUDIT_READ)],
+        after: Annotated[int, Query(ge=0)] = 0,
+        limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+    ) -> dict[str, Any]:
+        with parts.store.read() as connection:
+            return {"rows": audit.page(connection, after, limit)}
+
+    @api.get("/audit/verify")
+    def verify_audit(_actor: Annotated[str, needs(Scope.AUDIT_READ)]) -> dict[str, Any]:
+        with parts.store.read() as connection:
+            return asdict(audit.verify(connection, parts.keyring.audit_key))
+
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        with parts.store.read():
+            return {"status": "ok"}
+
+    @app.get("/metrics")
+    def get_metrics(_actor: Annotated[str, needs(Scope.METRICS_READ)]) -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    app.include_router(api)
+    return app
+
+
+def _error(refusal: Refused) -> JSONResponse:
+    faults = [asdict(fault) for fault in refusal.faults]
+    body = {"error": {"code": refusal.code, "message": refusal.message, "faults": faults}}
+    return JSONResponse(body, _STATUS.get(refusal.code, 500))
+
+
+def _mac(text: str) -> str:
+    try:
+        return parse_mac(text)
+    except ValueError as error:
+        raise Refused("invalid", str(error)) from None
+
+
+def _account(text: str, secret_class: SecretClass) -> tuple[str, SecretKey]:
+    mac, _, line = text.partition("/")
+    if not line.isdigit():
+        raise Refused("invalid", f"{text!r} is not an account; write <MAC>/<line>, such as 000413922d24/1")
+    return _mac(mac), SecretKey(int(line), secret_class)
+
+
+def _selections(body: GrantChange) -> list[Selection]:
+    return [Selection(item.mac, item.audience, item.line, item.secret_classes) for item in body.select]

@@ -1,0 +1,301 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What phones ask: one file, by name.
+
+The order matters: who is asking is settled first, then whether a secret may leave, and only then is a body made. A
+request that cannot be answered with a secret takes two dictionary look-ups and sends bytes that lay ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple, ParamSpec, TypeVar
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from autoprovd import log, metrics
+from autoprovd.clock import Clock
+from autoprovd.directory import Directory, Entry, File, Request
+from autoprovd.faults import Refused
+from autoprovd.model import SecretClass
+from autoprovd.neighbours import Neighbours
+from autoprovd.policy import Mode, Proof
+from autoprovd.release import Claimant, Release
+from autoprovd.vendors import agent_of
+from autoprovd.web import digest
+
+PROTECTED_FOLDER = "a"
+"""The folder that wants provisioning credentials; see Settings.folder_url."""
+
+_FOLDERS = frozenset({"", PROTECTED_FOLDER, "snom", "yealink", "gigaset"})
+_MAC_IN_NAME = re.compile("[0-9a-fA-F]{12}")
+_CONDITIONS = ("range", "if-range", "if-none-match", "if-modified-since", "if-match", "if-unmodified-since")
+_MOST_WRONG_ANSWERS = 10
+_WRONG_ANSWER_SECONDS = 60.0
+
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class _Outcome(NamedTuple):
+    """What came of a request, for the person who asks why."""
+
+    response: Response
+    outcome: str
+    reason: str
+    proof: Proof = Proof.NONE
+
+
+class PhoneFiles:
+    """The files of phones, as an ASGI application."""
+
+    def __init__(self, directory: Directory, release: Release, clock: Clock) -> None:
+        self._directory = directory
+        self._release = release
+        self._clock = clock
+        self._neighbours = Neighbours()
+        self._digest = digest.Digest()
+        self._wrong_answers: dict[str, tuple[int, float]] = {}
+        # Two pools, so that claims waiting for the one writer never keep a phone from its entry.
+        self._readers = ThreadPoolExecutor(4, "read")
+        self._claimers = ThreadPoolExecutor(4, "claim")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        headers = Headers(scope=scope)
+        folder, _, name = scope["path"][1:].rpartition("/")
+        user_agent = headers.get("user-agent", "")
+        source = _address(scope)
+        if scope["method"] not in ("GET", "HEAD"):
+            response = _plain(405, "only GET is answered here", {"allow": "GET, HEAD"})
+            await self._finish(scope, receive, send, response, "refused")
+            return
+        entry, reason = (None, "unknown folder") if folder not in _FOLDERS else await self._identify(name, user_agent)
+        if entry is None:
+            log.event("no such phone", source=source, file=name[:80], user_agent=user_agent[:160], reason=reason)
+            await self._finish(scope, receive, send, _plain(404, "no such file"), "unknown")
+            return
+        try:
+            outcome = await self._answer(scope, headers, entry, folder, name, source)
+        except Refused as refusal:
+            log.event("not served", 40, mac=entry.mac, source=source, file=name[:80], reason=refusal.message)
+            outcome = _Outcome(_plain(503, "try again later", {"retry-after": "60"}), "failed", refusal.message)
+        request = Request(
+            self._clock.wall(), source, name[:80], user_agent[:160],
+            outcome.proof.name.lower(), outcome.outcome, outcome.reason,
+        )  # fmt: skip
+        self._directory.note(entry.mac, request)
+        await self._finish(scope, receive, send, outcome.response, outcome.outcome)
+
+    @staticmethod
+    async def _finish(scope: Scope, receive: Receive, send: Send, response: Response, outcome: str) -> None:
+        metrics.requests.labels(outcome).inc()
+        await response(scope, receive, send)
+
+    async def _identify(self, name: str, user_agent: str) -> tuple[Entry | None, str]:
+        """The phone a request is about: by the MAC in the file name, else by that in the User-Agent."""
+        agent = agent_of(user_agent)
+        claimed = agent.mac if agent else None
+        in_name = _MAC_IN_NAME.search(name)
+        mac = in_name.group().lower() if in_name else None
+        if mac is None or not self._directory.knows(mac):
+            # Names such as y000000000096.cfg look like a MAC address, and name the model instead.
+            if claimed is None or not self._directory.knows(claimed):
+                return None, "this site has no phone of that MAC address"
+            mac = claimed
+        elif claimed is not None and claimed != mac:
+            return None, "the file name and the User-Agent name different phones"
+        entry = self._directory.entry(mac)
+        if entry is None:
+            entry = await asyncio.get_running_loop().run_in_executor(self._readers, self._directory.load, mac)
+        return entry, "it was removed just now"
+
+    async def _answer(
+        self, scope: Scope, headers: Headers, entry: Entry, folder: str, name: str, source: str
+    ) -> _Outcome:
+        try:
+            file = entry.files[name.lower()]
+        except KeyError:
+            return _Outcome(_plain(404, "no such file"), "unknown", "not a file of this model")
+        if file is None:
+            return _Outcome(_plain(404, "no such file"), "absent", "phones ask for it; there is nothing to say in it")
+        protected = folder == PROTECTED_FOLDER
+        proof = None
+        if "authorization" in headers:
+            checked = await self._authenticate(scope, headers["authorization"], entry)
+            if isinstance(checked, _Outcome):
+                return checked
+            proof = checked
+        if proof is None and (protected or entry.label_proof):
+            wants = "its provisioning credentials" if protected else "the ID of its label"
+            return self._challenge(scope, f"the phone was asked for {wants}")
+        claimant = self._claimant(entry, source, proof)
+        if proof is Proof.CREDENTIALS and any(g.state == "open" and g.mode is not Mode.ALWAYS for g in entry.grants):
+            await self._off_loop(self._release.confirm, entry.mac, claimant)
+            await self._off_loop(self._directory.forget, [entry.mac])
+        hindrance = _hindrance(scope, headers, entry)
+        if hindrance is None and self._worth_claiming(entry, file, claimant):
+            return await self._claim(entry, file, claimant)
+        return _locked(file, headers, claimant.proof, hindrance)
+
+    # -- who is asking ------------------------------------------------------------------------------------------------
+
+    def _claimant(self, entry: Entry, source: str, proof: Proof | None) -> Claimant:
+        if proof is not None:
+            return Claimant(f"{proof.name.lower()}:{entry.mac}", proof, source)
+        neighbour = self._neighbours.mac_of(source)
+        if neighbour == entry.mac:
+            return Claimant(f"neighbour:{entry.mac}@{source}", Proof.NEIGHBOUR, source)
+        if neighbour is not None:
+            return Claimant(f"neighbour:{neighbour}@{source}", Proof.NONE, source)
+        return Claimant(f"address:{source}", Proof.ADDRESS, source)
+
+    async def _authenticate(self, scope: Scope, header: str, entry: Entry) -> Proof | _Outcome:
+        """The proof an Authorization header gives, or the refusal it meets."""
+        credentials = digest.parse(header)
+        if credentials is None or (credentials.scheme == "basic" and scope["scheme"] != "https"):
+            return self._challenge(scope, "it answered with something other than Digest")
+        count, since = self._wrong_answers.get(entry.mac, (0, 0.0))
+        if count >= _MOST_WRONG_ANSWERS and time.monotonic() - since < _WRONG_ANSWER_SECONDS:
+            response = _plain(429, "too many wrong answers", {"retry-after": "60"})
+            return _Outcome(response, "refused", "too many wrong passwords; it may try again in a minute")
+        for proof, passwords in (await self._off_loop(self._passwords, entry)).items():
+            if credentials.scheme == "basic":
+                fits: bool | None = digest.check_basic(credentials, passwords)
+            else:
+                target = scope["raw_path"].decode("latin-1")
+                if scope["query_string"]:
+                    target += "?" + scope["query_string"].decode("latin-1")
+                fits = self._digest.check(credentials, scope["method"], target, passwords)
+            if fits is None:
+                return self._challenge(scope, "its nonce was used up", stale=True)
+            if fits and _is_user(credentials.user, entry.mac):
+                self._wrong_answers.pop(entry.mac, None)
+                return proof
+        if time.monotonic() - since >= _WRONG_ANSWER_SECONDS:
+            count, since = 0, time.monotonic()
+        if len(self._wrong_answers) > 10_000:
+            self._wrong_answers.clear()
+        self._wrong_answers[entry.mac] = (count + 1, since)
+        return self._challenge(scope, "its user name or password is wrong")
+
+    def _passwords(self, entry: Entry) -> dict[Proof, list[str]]:
+        provisioning = self._release.verifier(entry.mac, SecretClass.PROVISIONING)
+        found = {Proof.CREDENTIALS: [provisioning] if provisioning else []}
+        if entry.label_proof:
+            label = self._release.label(entry.mac)
+            # Vendor texts call both the whole label and its last four characters the MAC-ID.
+            found[Proof.LABEL] = [f"{entry.mac.upper()}-{label}", label] if label else []
+        return found
+
+    def _challenge(self, scope: Scope, reason: str, stale: bool = False) -> _Outcome:
+        response = _plain(401, "authentication required")
+        for challenge in self._digest.challenges(stale, basic=scope["scheme"] == "https"):
+            response.headers.append("www-authenticate", challenge)
+        return _Outcome(response, "challenged", reason)
+
+    # -- what leaves --------------------------------------------------------------------------------------------------
+
+    def _worth_claiming(self, entry: Entry, file: File, claimant: Claimant) -> bool:
+        if not file.gaps:
+            return False
+        # The high water is the database's; a clock set back is caught there, when the claim is made.
+        moment = self._clock.moment(0.0)
+        return any(grant.concerns(claimant, moment) for grant in entry.grants)
+
+    async def _claim(self, entry: Entry, file: File, claimant: Claimant) -> _Outcome:
+        started = time.perf_counter()
+        try:
+            released = await self._off_loop(self._release.claim, entry.mac, file.gaps, claimant)
+        finally:
+            await self._off_loop(self._directory.forget, [entry.mac])
+        metrics.claim_seconds.observe(time.perf_counter() - started)
+        proof = claimant.proof.name.lower()
+        if not released:
+            reason = _REFUSAL[claimant.proof is Proof.NONE]
+            log.event("no secret released", 30, mac=entry.mac, source=claimant.address, proof=proof, reason=reason)
+            return _Outcome(_body(file), "without secrets", reason, claimant.proof)
+        for key in released:
+            metrics.releases.labels(key.secret_class.value, "phone").inc()
+        names = ", ".join(
+            sorted(f"{key.secret_class} {key.line}" if key.line else key.secret_class for key in released)
+        )
+        log.event("released", mac=entry.mac, source=claimant.address, proof=proof, released=names)
+        document = await asyncio.get_running_loop().run_in_executor(
+            self._readers, self._directory.document, entry.mac, file.document
+        )
+        if document is None:
+            return _Outcome(_plain(404, "no such file"), "failed", "its files were removed just now", claimant.proof)
+        response = Response(document.filled(released), 200, {"cache-control": "no-store"}, file.media_type)
+        return _Outcome(response, "released", names, claimant.proof)
+
+    async def _off_loop(self, function: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
+        call = partial(function, *arguments, **named)
+        return await asyncio.get_running_loop().run_in_executor(self._claimers, call)
+
+
+_REFUSAL = {
+    True: "the neighbour table knows the source address with another MAC address",
+    False: "nothing is armed for this claimant",
+}
+
+
+def _hindrance(scope: Scope, headers: Headers, entry: Entry) -> str | None:
+    """Why this request could not claim even if everything were armed; None when it could."""
+    if scope["method"] != "GET":
+        return "only GET releases"
+    if any(name in headers for name in _CONDITIONS):
+        return "a conditional or partial request releases nothing"
+    agent = agent_of(headers.get("user-agent", ""))
+    if agent is None or agent.vendor != entry.vendor:
+        return "the User-Agent is not one of this vendor's phones"
+    return None
+
+
+def _locked(file: File, headers: Headers, proof: Proof, hindrance: str | None) -> _Outcome:
+    if headers.get("if-none-match") == file.etag:
+        response = Response(None, 304, {"etag": file.etag, "cache-control": "private, no-cache"})
+        return _Outcome(response, "unchanged", "the phone has this version", proof)
+    return _Outcome(_body(file), "without secrets", hindrance or "nothing is armed for this claimant", proof)
+
+
+def _body(file: File) -> Response:
+    headers = {"etag": file.etag, "cache-control": "private, no-cache"}
+    return Response(file.locked, 200, headers, file.media_type)
+
+
+def _plain(status: int, text: str, headers: dict[str, str] | None = None) -> Response:
+    return Response(text + "\n", status, {"cache-control": "no-store", **(headers or {})}, "text/plain")
+
+
+def _is_user(user: str, mac: str) -> bool:
+    return re.sub("[:-]", "", user).lower() == mac
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0].removeprefix("::ffff:") if client else ""
+
+
+async def _healthz(_request: object) -> JSONResponse:
+    return JSONResponse({"status": "ok"})
+
+
+def application(directory: Directory, release: Release, clock: Clock) -> Starlette:
+    """The application on the phones' ports."""
+    return Starlette(
+        routes=[
+            Route("/healthz", _healthz),
+            Route("/{path:path}", PhoneFiles(directory, release, clock)),
+        ]
+    )
