@@ -16,7 +16,7 @@ from autoprovd.audit import Event
 from autoprovd.clock import iso_time
 from autoprovd.directory import Directory, Request
 from autoprovd.faults import Refused
-from autoprovd.model import Phone, Settings
+from autoprovd.model import Audience, Phone, Settings
 from autoprovd.release import Grant, grants_of
 from autoprovd.render import Document, Syntax
 from autoprovd.sealing import Keyring
@@ -73,39 +73,37 @@ class Overview:
             "advice": _advice(mac, grants, requests, shown["server_path"]),
         }
 
-    def files(self, mac: str) -> dict[str, str | None]:
-        """The files a phone asks for, and the document each is answered with."""
+    def files(self, mac: str) -> dict[str, Document]:
+        """The files a phone is given, by name, its main file first: the one with the most secrets in it."""
         with self._store.read() as connection:
             definition = connection.execute(select(phones.c.definition).where(phones.c.mac == mac)).scalar()
+            rows = connection.execute(select(documents).where(documents.c.mac == mac)).all()
         if definition is None:
             raise Refused("not_found", f"this site has no phone {mac}; list them with: autoprov phones")
+        rendered = {
+            row.name: Document(row.name, row.media_type, Syntax(row.syntax), row.text, row.encoding) for row in rows
+        }
         phone = Phone.model_validate_json(definition)
         vendor, model = room_of(phone)
-        return dict(vendor.file_names(phone, model))
+        given = {name: rendered[made] for name, made in vendor.file_names(phone, model).items() if made is not None}
+        return dict(sorted(given.items(), key=lambda item: -len(item[1].gaps)))
 
-    def file(self, mac: str, name: str | None, actor: str) -> dict[str, Any]:
-        """A file as the phone would receive it, every secret masked; the phone's main file without a name."""
+    def file(self, mac: str, name: str, actor: str) -> dict[str, Any]:
+        """A file as the phone would receive it, every secret masked."""
         files = {known.lower(): (known, document) for known, document in self.files(mac).items()}
-        if name is None:
-            known, document_name = next((item for item in files.values() if item[1] is not None), ("", None))
-        else:
-            known, document_name = files.get(name.lower(), ("", None))
-        if document_name is None:
-            names = ", ".join(shown for shown, document in files.values() if document)
+        if name.lower() not in files:
+            names = ", ".join(known for known, _ in files.values())
             raise Refused("not_found", f"phone {mac} is given no file {name!r}; it has {names}")
+        known, document = files[name.lower()]
         with self._store.write() as connection:
-            row = connection.execute(
-                select(documents).where(documents.c.mac == mac, documents.c.name == document_name)
-            ).one()
             moment = self._store.moment(connection)
             grants = grants_of(connection, moment, [mac]).get(mac, [])
             event = Event("read", actor, mac, detail={"file": known})
             audit.append(connection, self._keyring.audit_key, moment.wall, [event])
-        document = Document(row.name, row.media_type, Syntax(row.syntax), row.text, row.encoding)
         waiting = {
             (grant.key.line, grant.key.secret_class)
             for grant in grants
-            if grant.key.audience == "phone" and grant.state in ("armed", "open")
+            if grant.key.audience is Audience.PHONE and grant.state in ("armed", "open")
         }
         body = document.masked(gap for gap in document.gaps if tuple(gap) in waiting)
         return {"name": known, "media_type": document.media_type, "body": body}

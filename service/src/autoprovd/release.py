@@ -36,6 +36,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    true,
     tuple_,
     update,
 )
@@ -132,6 +133,8 @@ _BECAUSE: dict[str, Callable[[Grant], str]] = {
     "armed": lambda grant: (
         "released each time the phone asks, with proof"
         if grant.mode is Mode.ALWAYS
+        else "waiting for an Ansible run to ask"
+        if grant.key.audience is Audience.CONTROLLER
         else "waiting for the phone to ask" + ("" if grant.expires_at else "; the window starts when it does")
     ),
     "open": lambda grant: (
@@ -464,7 +467,7 @@ _IN_TIME = and_(
     _G.expires_at > bindparam("wall"),
     or_(
         and_(_G.boot_id == bindparam("boot_now"), _G.expires_boot > bindparam("boot")),
-        and_(_G.boot_id != bindparam("boot_now"), bindparam("behind", type_=Boolean) == false()),
+        and_(_G.boot_id != bindparam("boot_now"), bindparam("behind", type_=Boolean).is_(false())),
     ),
 )
 _LEASE = func.coalesce(bindparam("lease", type_=Float), _G.window_seconds)
@@ -500,9 +503,9 @@ _SUSPECT = (
         _G.mode != Mode.ALWAYS,
         _G.state.in_(("open", "released")),
         _G.claimant != _WHO,
-        or_(_G.claimed_from != _ADDRESS, int(Proof.NONE) == _PROOF),
+        or_(_G.claimed_from != _ADDRESS, bindparam("contradicted", type_=Boolean).is_(true())),
         # A phone known by the neighbour table may come back from a new address once its window is over.
-        or_(and_(_G.state == "open", _IN_TIME), int(Proof.NEIGHBOUR) > _PROOF),
+        or_(and_(_G.state == "open", _IN_TIME), bindparam("unproven", type_=Boolean).is_(true())),
     )
     .values(state="suspect")
     .returning(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation)

@@ -114,7 +114,7 @@ def _refusing() -> Iterator[None]:
 
 
 def _engine(url: str, begin: str, connections: int) -> Engine:
-    engine = create_engine(url, poolclass=QueuePool, pool_size=connections, max_overflow=0)
+    engine = create_engine(url, poolclass=QueuePool, hide_parameters=True, pool_size=connections, max_overflow=0)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _record: object) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from os.path import commonprefix
 from types import MappingProxyType
 
 from autoprovd.faults import Fault
@@ -17,6 +18,7 @@ from autoprovd.vendors.snom import Snom
 from autoprovd.vendors.yealink import Yealink
 
 VENDORS: Mapping[str, Vendor] = MappingProxyType({room.name: room for room in (Snom(), Yealink(), Gigaset())})
+_LONGEST_USER_AGENT = 256
 
 
 def room_of(phone: Phone) -> tuple[Vendor, Model]:
@@ -28,9 +30,14 @@ def room_of(phone: Phone) -> tuple[Vendor, Model]:
     return vendor, model
 
 
-@lru_cache(maxsize=16384)
 def agent_of(user_agent: str) -> Agent | None:
     """Which phone sends this User-Agent, or None when no vendor's phone does."""
+    # Cut, so that a stranger's headers can neither fill the memory nor keep a pattern busy.
+    return _agent_of(user_agent[:_LONGEST_USER_AGENT])
+
+
+@lru_cache(maxsize=16384)
+def _agent_of(user_agent: str) -> Agent | None:
     for vendor in VENDORS.values():
         agent = vendor.agent(user_agent)
         if agent is not None:
@@ -44,7 +51,7 @@ def faults_of_phone(phone: Phone) -> Iterator[Fault]:
     model = vendor.model(phone.model)
     if model is None:
         names = [known.name for known in vendor.models.values()]
-        close = difflib.get_close_matches(phone.model.upper(), names, n=3, cutoff=0.4)
+        close = _closest(phone.model, names)
         known = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(names)}"
         yield Fault("model", f"{vendor.title} has no model {phone.model!r}", known)
         return
@@ -56,9 +63,22 @@ def faults_of_phone(phone: Phone) -> Iterator[Fault]:
     for key, secret in phone.given_secrets().items():
         reason = vendor.secret_fault(key, secret)
         if reason:
-            where = f"the SIP password of line {key.line}" if key.line else f"{key.secret_class}_password"
+            where = f"accounts[{lines.index(key.line)}].password" if key.line else f"{key.secret_class}_password"
             yield Fault(where, f"{vendor.title} phones cannot carry it: {reason}", "choose another password")
     yield from vendor.faults(phone, model)
+
+
+def _closest(wanted: str, names: list[str]) -> list[str]:
+    """The three names most like it; among equals those that differ last, as the D785 does from a D786."""
+    wanted = wanted.upper()
+    close = difflib.get_close_matches(wanted, [name.upper() for name in names], n=len(names), cutoff=0.4)
+
+    def likeness(name: str) -> tuple[bool, float, int]:
+        ratio = difflib.SequenceMatcher(None, wanted, name).ratio()
+        return name.startswith(wanted), ratio, len(commonprefix([wanted, name]))
+
+    best = sorted(close, key=likeness, reverse=True)[:3]
+    return [name for like in best for name in names if name.upper() == like]
 
 
 def _key_faults(phone: Phone, vendor: Vendor, model: Model) -> Iterator[Fault]:
@@ -66,19 +86,14 @@ def _key_faults(phone: Phone, vendor: Vendor, model: Model) -> Iterator[Fault]:
     seen: set[tuple[int, int]] = set()
     for index, key in enumerate(phone.keys):
         where = f"keys[{index}]"
+        phone_model = f"a {vendor.title} {model.name}"
+        place, limit = (f"a module of {phone_model}", model.module_keys) if key.module else (phone_model, model.keys)
         if key.module > model.modules:
-            yield Fault(
-                where,
-                f"expansion module {key.module} on a {vendor.title} {model.name}, which takes {model.modules}",
-                "use a smaller module number",
-            )
-        elif key.key > (limit := model.module_keys if key.module else model.keys):
-            place = (
-                f"an expansion module of a {vendor.title} {model.name}"
-                if key.module
-                else f"a {vendor.title} {model.name}"
-            )
-            yield Fault(where, f"key {key.key} on {place}, which has {limit} keys", f"use a key from 1 to {limit}")
+            what = f"is on expansion module {key.module}, and {phone_model} takes {model.modules or 'none'}"
+            yield Fault(where, what, "use a smaller module number" if model.modules else "leave it out")
+        elif key.key > limit:
+            what = f"is key {key.key}, and {place} has {limit or 'none'}"
+            yield Fault(where, what, f"use a key from 1 to {limit}" if limit else "leave it out")
         if (key.module, key.key) in seen:
             yield Fault(where, f"key {key.key} is given twice", "keep one of them")
         seen.add((key.module, key.key))

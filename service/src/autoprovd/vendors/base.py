@@ -8,15 +8,14 @@ cannot. A new vendor touches its own room, and its line in :data:`autoprovd.vend
 
 from __future__ import annotations
 
-import csv
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib.resources import files
 from types import MappingProxyType
 from typing import NamedTuple
 
 from autoprovd.faults import Fault
-from autoprovd.model import Phone, SecretKey, Settings
+from autoprovd.model import Key, KeyType, Phone, SecretKey, Settings
 from autoprovd.render import Document
 
 
@@ -66,6 +65,10 @@ class Vendor(ABC):
     def agent(self, user_agent: str) -> Agent | None:
         """Who sends this User-Agent, or None when it is not a phone of this vendor."""
 
+    def agent_vendors(self, model: Model) -> frozenset[str]:
+        """The vendors a phone of this model may name in its User-Agent."""
+        return frozenset({self.name})
+
     @abstractmethod
     def file_names(self, phone: Phone, model: Model) -> Mapping[str, str | None]:
         """The files this phone asks for, in its own order, to the document each is answered with.
@@ -86,9 +89,55 @@ class Vendor(ABC):
         """Why this vendor's phones cannot carry that secret, in words that do not quote it; None when they can."""
 
 
+def read_rows(package: str, name: str) -> Iterator[list[str]]:
+    """The rows of a room's table, cells separated by tabs; lines that start with ``#`` are comments."""
+    for line in files(package).joinpath(name).read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            yield line.split("\t")
+
+
 def read_models(package: str) -> Mapping[str, Model]:
-    """The models of a room, from its ``models.tsv``; lines that start with ``#`` are comments."""
-    text = files(package).joinpath("models.tsv").read_text("utf-8")
-    rows = csv.reader((line for line in text.splitlines() if line and not line.startswith("#")), delimiter="\t")
-    models = (Model(row[0], row[1], int(row[2]), int(row[3]), int(row[4]), row[5], row[6]) for row in rows)
+    """The models of a room, by lower-case name, from its ``models.tsv``."""
+    models = (
+        Model(name, title, int(keys), int(modules), int(module_keys), family, common_file)
+        for name, title, keys, modules, module_keys, family, common_file in read_rows(package, "models.tsv")
+    )
     return MappingProxyType({model.name.lower(): model for model in models})
+
+
+def read_words(package: str, name: str, column: int = 1) -> Mapping[str, str]:
+    """What a vendor calls things: the first cell of each row to that one; ``-`` stands for having no word."""
+    return MappingProxyType({row[0]: row[column] for row in read_rows(package, name) if row[column] != "-"})
+
+
+def choice_fault(field: str, value: str | None, known: Collection[str], phones: str) -> Iterator[Fault]:
+    """The fault of a value these phones have no word for; None leaves the choice to the site."""
+    if value is not None and value not in known:
+        way_out = f"use one of {', '.join(sorted(known))}, or leave it out" if known else "leave it out"
+        yield Fault(field, f"{phones} have no setting for {value!r}", way_out)
+
+
+def key_type_fault(index: int, key: Key, known: Collection[KeyType], phones: str) -> Fault:
+    """The fault of a function key whose type these phones do not have."""
+    names = ", ".join(sorted(kind.value for kind in known))
+    return Fault(f"keys[{index}].type", f"{phones} have no key of type {key.type.value}", f"use one of {names}")
+
+
+def key_value_fault(index: int, key: Key, phones: str) -> Fault:
+    """The fault of a function key without the value it needs on these phones."""
+    what = f"a key of type {key.type.value} needs a value on {phones}"
+    return Fault(f"keys[{index}].value", what, "give the number or code it dials")
+
+
+def split_authority(text: str) -> tuple[str, int | None]:
+    """``host``, ``host:port``, ``[IPv6]:port`` or an IPv6 address as host without brackets, and port."""
+    host, separator, port = text.rpartition(":")
+    if separator and (":" not in host or host.endswith("]")):
+        return host.strip("[]"), int(port)
+    return text.strip("[]"), None
+
+
+def join_authority(host: str, port: int | None = None) -> str:
+    """Host and port as they stand in an address; an IPv6 address gets its brackets."""
+    bracketed = f"[{host}]" if ":" in host else host
+    return bracketed if port is None else f"{bracketed}:{port}"

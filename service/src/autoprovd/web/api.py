@@ -5,7 +5,7 @@
 On the Unix socket the file's mode is the door; over HTTPS a token with the scope of the call is.
 """
 
-from __future__ import annotations
+# Without postponed annotations: the framework reads them, and some are made where the call is declared.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -201,7 +201,7 @@ def application(parts: Parts, on_socket: bool) -> FastAPI:
 
     @api.get("/phones/{mac}/files")
     def get_files(mac: str, _actor: Annotated[str, needs(Scope.PHONES_READ)]) -> dict[str, Any]:
-        return {"files": [name for name, document in parts.overview.files(_mac(mac)).items() if document]}
+        return {"files": list(parts.overview.files(_mac(mac)))}
 
     @api.get("/phones/{mac}/files/{name}")
     def get_file(mac: str, name: str, actor: Annotated[str, needs(Scope.PHONES_READ)]) -> dict[str, Any]:

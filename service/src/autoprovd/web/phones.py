@@ -59,11 +59,11 @@ class _Outcome(NamedTuple):
 class PhoneFiles:
     """The files of phones, as an ASGI application."""
 
-    def __init__(self, directory: Directory, release: Release, clock: Clock) -> None:
+    def __init__(self, directory: Directory, release: Release, clock: Clock, neighbours: Neighbours) -> None:
         self._directory = directory
         self._release = release
         self._clock = clock
-        self._neighbours = Neighbours()
+        self._neighbours = neighbours
         self._digest = digest.Digest()
         self._wrong_answers: dict[str, tuple[int, float]] = {}
         # Two pools, so that claims waiting for the one writer never keep a phone from its entry.
@@ -291,11 +291,11 @@ async def _healthz(_request: object) -> JSONResponse:
     return JSONResponse({"status": "ok"})
 
 
-def application(directory: Directory, release: Release, clock: Clock) -> Starlette:
+def application(directory: Directory, release: Release, clock: Clock, neighbours: Neighbours) -> Starlette:
     """The application on the phones' ports."""
     return Starlette(
         routes=[
             Route("/healthz", _healthz),
-            Route("/{path:path}", PhoneFiles(directory, release, clock)),
+            Route("/{path:path}", PhoneFiles(directory, release, clock, neighbours)),
         ]
     )

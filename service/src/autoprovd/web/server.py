@@ -21,6 +21,7 @@ from autoprovd import __version__, log
 from autoprovd.config import Config, parse_address
 from autoprovd.directory import Directory
 from autoprovd.faults import Refused
+from autoprovd.neighbours import Neighbours
 from autoprovd.overview import Overview
 from autoprovd.release import Release
 from autoprovd.sealing import load_keyring
@@ -60,7 +61,7 @@ def serve(config: Config) -> None:
     site.on_change(directory.forget)
     overview = Overview(store, keyring, directory)
     parts = api.Parts(store, keyring, release, site, overview, Tokens(store, keyring))
-    doors = _doors(config, phones.application(directory, release, store.clock), parts)
+    doors = _doors(config, phones.application(directory, release, store.clock, Neighbours()), parts)
     log.event("started", version=__version__, count=rendered, listener=", ".join(door.name for door in doors))
     try:
         uvicorn_loop(_run(config, doors, directory))

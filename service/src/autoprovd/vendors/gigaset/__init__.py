@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gigaset: Maxwell desk phones and N610/N670/N870 DECT bases with XML of their own each; the P series is built by Snom.
+
+Maxwell phones and DECT bases get their passwords each time they ask, and only when they answer the challenge with
+their MAC-ID. So they need no credentials for later provisioning, and stay in the open folder, where they are
+challenged too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from autoprovd.faults import Fault
+from autoprovd.model import Phone, SecretKey, Settings
+from autoprovd.render import Document
+from autoprovd.vendors.base import Agent, Model, Vendor, read_models
+from autoprovd.vendors.gigaset import maxwell, nx70
+from autoprovd.vendors.snom import settings as snom_settings
+
+_ADMINISTRATOR: Final = "admin"
+_OWN_FAMILIES = {"maxwell": maxwell, "nx70": nx70}
+
+# "Gigaset N870 IP PRO/83.V2.11.0+build.a546b91;7C2F80E0D605", "N510 IP PRO/42.258.00.000.000;7C2F806257D7;Handset=5",
+# "N720-DM-PRO/70.040.00.000.000"; sometimes in quotes.
+_AGENT = re.compile(
+    r'"?(?:Gigaset )?(?P<model>N\d{3}|Maxwell[ _-]?\w{1,12})[\w -]{0,20}/(?P<firmware>[\w.]+)'
+    r'(?:\+[^;"]*)?(?:;(?P<mac>[0-9a-f]{12})\b)?',
+    re.IGNORECASE,
+)
+# The P series has Snom's header; that it says Gigaset in the place of Snom is inferred.
+_P_SERIES_AGENT = re.compile(
+    r"\bGigaset[ _-]?(?P<model>P\d{3}W?)(?: PRO)?(?:-SIP)?[ /](?P<firmware>\d[\d.]*)(?:.*?\b(?P<mac>[0-9a-f]{12})\b)?",
+    re.IGNORECASE,
+)
+
+
+class Gigaset(Vendor):
+    """The room of Gigaset."""
+
+    name = "gigaset"
+    title = "Gigaset"
+    models = read_models(__package__)
+    label_proof = frozenset(_OWN_FAMILIES)
+
+    def agent(self, user_agent: str) -> Agent | None:
+        """See :class:`~autoprovd.vendors.base.Vendor`."""
+        found = _AGENT.match(user_agent.strip()) or _P_SERIES_AGENT.search(user_agent)
+        if not found:
+            return None
+        model = re.sub("[ _-]", "", found["model"])
+        mac = found["mac"].lower() if found["mac"] else None
+        return Agent(self.name, model, found["firmware"], mac)
+
+    def agent_vendors(self, model: Model) -> frozenset[str]:
+        """The P series may keep the name of its maker."""
+        return frozenset({self.name} if model.family in _OWN_FAMILIES else {self.name, "snom"})
+
+    def file_names(self, phone: Phone, model: Model) -> Mapping[str, str | None]:
+        """``%MACD.xml`` where the address has that placeholder, else the MAC address or a name that is always the same.
+
+        The P series wants an address that ends in ``{mac}.xml``: which name it adds to a folder is not known.
+        """
+        own = f"{phone.mac.upper()}.xml"
+        if model.family not in _OWN_FAMILIES:
+            return {own: snom_settings.SETTINGS}
+        return {own: "settings", "provisioning.xml": "settings"}
+
+    def documents(self, phone: Phone, model: Model, site: Settings) -> list[Document]:
+        """See :class:`~autoprovd.vendors.base.Vendor`."""
+        family = _OWN_FAMILIES.get(model.family)
+        return [family.render(phone, site) if family else snom_settings.render(phone, model, site)]
+
+    def faults(self, phone: Phone, model: Model) -> Iterator[Fault]:
+        """See :class:`~autoprovd.vendors.base.Vendor`."""
+        family = _OWN_FAMILIES.get(model.family)
+        if not family:
+            yield from snom_settings.faults(phone, model, f"{self.title} {model.name} phones")
+            return
+        if phone.gigaset_id is None:
+            what = f"is missing; a {self.title} {model.name} gets its passwords only with it as proof"
+            yield Fault("gigaset_id", what, "it is the 4 characters behind the MAC address on the label")
+        if phone.web_user != _ADMINISTRATOR:
+            what = f"the administrator of a {self.title} {model.name} is always {_ADMINISTRATOR}"
+            yield Fault("web_user", what, "leave it out")
+        yield from family.faults(phone, model, f"{self.title} {model.name} phones")
+
+    def secret_fault(self, key: SecretKey, secret: str) -> str | None:
+        """None: UTF-8 XML carries every password that the model lets pass."""
+        return None

@@ -1,0 +1,146 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A service in a box: a real database, a clock the test turns, and a neighbour table it writes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from autoprovd.clock import Clock
+from autoprovd.directory import Directory
+from autoprovd.neighbours import Neighbours
+from autoprovd.overview import Overview
+from autoprovd.release import Release
+from autoprovd.sealing import Keyring
+from autoprovd.site import Site
+from autoprovd.store import Store
+from autoprovd.tokens import Tokens
+from autoprovd.web import api, phones
+
+SNOM = "00041396d9b4"
+YEALINK = "805e0c4d796d"
+SNOM_AGENT = "Mozilla/4.0 (compatible; snomD785-SIP 10.1.33.33 2010.12-00004-g9ba52f5 00041396D9B4 SXM:0 UXM:0)"
+YEALINK_AGENT = "Yealink SIP-T54W 96.87.0.15 80:5e:0c:4d:79:6d"
+SNOM_FILE = "/snomD785-00041396D9B4.htm"
+YEALINK_FILE = "/805e0c4d796d.cfg"
+
+
+class TurnedClock(Clock):
+    """A clock that stands still until a test turns it."""
+
+    def __init__(self) -> None:
+        self.boot_id = "first boot"
+        self.now = 1_800_000_000.0
+        self.since_boot = 1000.0
+
+    def wall(self) -> float:
+        return self.now
+
+    def boot(self) -> float:
+        return self.since_boot
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, as it does."""
+        self.now += seconds
+        self.since_boot += seconds
+
+    def reboot(self, wall: float) -> None:
+        """Boot again with the wall clock at that time."""
+        self.boot_id, self.now, self.since_boot = self.boot_id + " again", wall, 5.0
+
+
+class WrittenNeighbours(Neighbours):
+    """A neighbour table a test writes."""
+
+    def __init__(self) -> None:
+        self.table: dict[str, str] = {}
+
+    def mac_of(self, address: str) -> str | None:
+        return self.table.get(address)
+
+
+class Box:
+    """A whole service without its sockets."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = TurnedClock()
+        self.keyring = Keyring([os.urandom(32)])
+        self.database = folder / "autoprov.sqlite"
+        self.store = Store(f"sqlite:///{self.database}", self.clock)
+        self.store.migrate()
+        self.release = Release(self.store, self.keyring)
+        self.site = Site(self.store, self.keyring, self.release)
+        self.directory = Directory(self.store)
+        self.site.on_change(self.directory.forget)
+        self.overview = Overview(self.store, self.keyring, self.directory)
+        self.tokens = Tokens(self.store, self.keyring)
+        self.neighbours = WrittenNeighbours()
+        self.phone_files = phones.application(self.directory, self.release, self.clock, self.neighbours)
+        self.parts = api.Parts(self.store, self.keyring, self.release, self.site, self.overview, self.tokens)
+
+    async def get(
+        self,
+        path: str,
+        source: str = "198.18.0.20",
+        agent: str = SNOM_AGENT,
+        method: str = "GET",
+        scheme: str = "http",
+        auth: httpx.Auth | tuple[str, str] | None = None,
+        **headers: str,
+    ) -> httpx.Response:
+        """What a phone gets."""
+        transport = httpx.ASGITransport(app=self.phone_files, client=(source, 40000))
+        async with httpx.AsyncClient(transport=transport, base_url=f"{scheme}://appliance") as client:
+            sent = {"user-agent": agent} | {name.replace("_", "-"): value for name, value in headers.items()}
+            return await client.request(method, path, headers=sent, auth=auth)
+
+    def states(self, mac: str, audience: str = "phone") -> dict[str, str]:
+        """The states of a phone's grants, by class and line."""
+        grants = self.overview.phone(mac)["grants"]
+        return {
+            f"{grant['secret_class']} {grant['line']}": grant["state"]
+            for grant in grants
+            if grant["audience"] == audience
+        }
+
+    def events(self) -> list[str]:
+        """The names of all audit rows so far."""
+        from autoprovd import audit
+
+        with self.store.read() as connection:
+            return [row["event"] for row in audit.page(connection, 0, 10_000)]
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Box]:
+    made = Box(tmp_path)
+    yield made
+    made.store.close()
+
+
+def snom(**changes: Any) -> dict[str, Any]:
+    """A Snom with one account, its passwords given."""
+    account = {"line": 1, "user": "1001", "registrar": "198.18.0.5", "password": "sip-secret-of-1001"}
+    return {
+        "mac": "00:04:13:96:D9:B4",
+        "vendor": "snom",
+        "model": "D785",
+        "name": "Reception",
+        "web_password": "web-secret",
+        "menu_password": "47114711",
+        "provisioning_password": "provisioning-secret",
+        "accounts": [account],
+        "keys": [{"key": 1, "type": "blf", "value": "1002", "label": "Bob"}],
+    } | changes
+
+
+def yealink(**changes: Any) -> dict[str, Any]:
+    """A Yealink with one account, its passwords to be generated."""
+    account = {"line": 1, "user": "1002", "registrar": "198.18.0.5"}
+    return {"mac": "80-5e-0c-4d-79-6d", "vendor": "yealink", "model": "T54W", "accounts": [account]} | changes
