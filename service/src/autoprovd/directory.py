@@ -11,14 +11,18 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from starlette.types import Receive, Scope, Send
 
 from autoprovd import metrics
+from autoprovd.clock import Clock
 from autoprovd.model import Audience, Phone, SecretKey
-from autoprovd.release import Grant, grants_of
+from autoprovd.policy import Mode
+from autoprovd.release import Claimant, Grant, grants_of
 from autoprovd.render import Document, Syntax
 from autoprovd.store import Store
 from autoprovd.store.schema import documents, phones, recent_requests
@@ -27,15 +31,28 @@ from autoprovd.vendors import room_of
 _KEPT_REQUESTS = 10
 
 
+class Ready:
+    """A whole response that lay ready, as an ASGI application."""
+
+    def __init__(self, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self._start = {"type": "http.response.start", "status": 200, "headers": headers}
+        self._body = {"type": "http.response.body", "body": body}
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Send it."""
+        await send(self._start)
+        await send(self._body)
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """A file of a phone, without secrets, ready to send."""
 
     document: str
-    locked: bytes
-    etag: str
     media_type: str
     gaps: frozenset[SecretKey]
+    etag: bytes
+    ready: Ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +60,32 @@ class Entry:
     """A phone as it is served."""
 
     mac: str
-    vendor: str
     label_proof: bool
     """It is asked for the ID of its label, and gets its secrets each time."""
+    agents: frozenset[str]
+    """The vendors whose User-Agent it may send."""
     files: Mapping[str, File | None]
     """By lower-case name; None for a file the phone asks for and is rightly not given."""
-    grants: tuple[Grant, ...]
-    """Those of the phone itself; stored states, not yet held against the clock."""
+    waiting: tuple[Grant, ...]
+    """The phone's own grants that may still be answered: armed or open when this was read."""
+    closed: tuple[Grant, ...]
+    """One released grant for each claimant it was released to: all that matters of the rest."""
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether anything was released that the phone has not shown to hold."""
+        return any(grant.state == "open" and grant.mode is not Mode.ALWAYS for grant in self.waiting)
+
+    def concerns(self, claimant: Claimant, clock: Clock) -> bool:
+        """Whether a claim could be answered or change anything; if not, the database need not be asked."""
+        if self.waiting:
+            moment = clock.moment(0.0)
+            if any(grant.concerns(claimant, moment) for grant in self.waiting):
+                return True
+        return any(grant.is_suspicious(claimant) for grant in self.closed)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A request of a phone, as a person is told of it."""
 
     at: float
@@ -100,19 +132,19 @@ class Directory:
             moment = self._store.moment(connection)
             held = grants_of(connection, moment, [mac]).get(mac, [])
         vendor, model = room_of(phone)
-        ready = {
-            document.name: File(document.name, document.locked, document.etag, _content_type(document), document.gaps)
-            for document in rendered
-        }
+        served = {document.name: _file(document) for document in rendered}
+        own = [grant for grant in held if grant.key.audience is Audience.PHONE]
+        released = {(grant.claimant, grant.claimed_from): grant for grant in own if grant.state == "released"}
         entry = Entry(
             mac=mac,
-            vendor=phone.vendor,
             label_proof=model.family in vendor.label_proof,
+            agents=vendor.agent_vendors(model),
             files={
-                name.lower(): ready[document] if document is not None else None
+                name.lower(): served[document] if document is not None else None
                 for name, document in vendor.file_names(phone, model).items()
             },
-            grants=tuple(grant for grant in held if grant.key.audience is Audience.PHONE),
+            waiting=tuple(grant for grant in own if grant.state in ("armed", "open")),
+            closed=tuple(released.values()),
         )
         # Something may have been written while this was read; then it is served once and not kept.
         if epoch == self._epoch:
@@ -153,11 +185,7 @@ class Directory:
     def save(self) -> None:
         """Write the remembered requests; blocks."""
         unsaved, self._unsaved = self._unsaved, set()
-        rows = [
-            {"mac": mac, "requests": json.dumps([asdict(request) for request in list(self._recent[mac])])}
-            for mac in unsaved
-            if mac in self._known
-        ]
+        rows = [{"mac": mac, "requests": json.dumps(list(self._recent[mac]))} for mac in unsaved if mac in self._known]
         if not rows:
             return
         statement = sqlite_insert(recent_requests)
@@ -175,7 +203,7 @@ class Directory:
             query = query.where(recent_requests.c.mac.in_(list(macs)))
         with self._store.read() as connection:
             rows = connection.execute(query).all()
-        found = {row.mac: [Request(**item) for item in json.loads(row.requests)] for row in rows}
+        found = {row.mac: [Request(*item) for item in json.loads(row.requests)] for row in rows}
         for mac, requests in list(self._recent.items()):
             if macs is None or mac in macs:
                 saved = [old for old in found.get(mac, []) if old.at < requests[0].at]
@@ -183,5 +211,12 @@ class Directory:
         return found
 
 
-def _content_type(document: Document) -> str:
-    return f"{document.media_type}; charset={document.encoding}"
+def _file(document: Document) -> File:
+    media_type = f"{document.media_type}; charset={document.encoding}"
+    headers = [
+        (b"content-type", media_type.encode()),
+        (b"content-length", str(len(document.locked)).encode()),
+        (b"etag", document.etag.encode()),
+        (b"cache-control", b"private, no-cache"),
+    ]
+    return File(document.name, media_type, document.gaps, document.etag.encode(), Ready(headers, document.locked))

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 registry = CollectorRegistry()
 
-requests = Counter(
+_requests = Counter(
     "autoprov_phone_requests_total", "Requests of phones, by what came of them", ["outcome"], registry=registry
 )
 releases = Counter(
@@ -24,3 +24,13 @@ claim_seconds = Histogram(
     registry=registry,
 )
 phones = Gauge("autoprov_phones", "Phones of this site", registry=registry)
+
+_BY_OUTCOME: dict[str, Counter] = {}
+
+
+def phone_requests(outcome: str) -> None:
+    """Count a request of a phone."""
+    counter = _BY_OUTCOME.get(outcome)
+    if counter is None:
+        counter = _BY_OUTCOME[outcome] = _requests.labels(outcome)
+    counter.inc()

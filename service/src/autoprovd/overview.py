@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import select
@@ -145,7 +144,7 @@ def _grant(grant: Grant) -> dict[str, Any]:
 
 
 def _request(request: Request) -> dict[str, Any]:
-    return asdict(request) | {"at": iso_time(request.at)}
+    return request._asdict() | {"at": iso_time(request.at)}
 
 
 def _advice(mac: str, grants: Sequence[Grant], requests: Sequence[Request], server_path: str) -> list[str]:

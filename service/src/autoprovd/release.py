@@ -111,17 +111,17 @@ class Grant:
         state = self.state_at(moment)
         if state == "armed":
             return True
-        if state not in ("open", "released"):
-            return False
-        if self.mode is Mode.ALWAYS:
+        if state == "open" and self.mode is Mode.ALWAYS:
             return claimant.proof >= self.min_proof
-        if claimant.identity == self.claimant:
-            return state == "open" and self.mode is Mode.WINDOW
-        if claimant.proof >= Proof.LABEL or (
-            claimant.address == self.claimed_from and claimant.proof is not Proof.NONE
-        ):
+        if state == "open" and claimant.identity == self.claimant:
+            return self.mode is Mode.WINDOW
+        return state == "open" or (state == "released" and self.is_suspicious(claimant))
+
+    def is_suspicious(self, claimant: Claimant) -> bool:
+        """Whether, once this was released, that claimant asking for it is an event a person should see."""
+        if claimant.identity == self.claimant or claimant.proof >= Proof.NEIGHBOUR:
             return False
-        return state == "open" or claimant.proof < Proof.NEIGHBOUR
+        return claimant.address != self.claimed_from or claimant.proof is Proof.NONE
 
     def because(self) -> str:
         """Why it stands so, in words for a person."""

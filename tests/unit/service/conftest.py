@@ -81,7 +81,7 @@ class Box:
         self.overview = Overview(self.store, self.keyring, self.directory)
         self.tokens = Tokens(self.store, self.keyring)
         self.neighbours = WrittenNeighbours()
-        self.phone_files = phones.application(self.directory, self.release, self.clock, self.neighbours)
+        self.phone_files = phones.PhoneFiles(self.directory, self.release, self.clock, self.neighbours)
         self.parts = api.Parts(self.store, self.keyring, self.release, self.site, self.overview, self.tokens)
 
     async def get(

@@ -3,7 +3,8 @@
 """What phones ask: one file, by name.
 
 The order matters: who is asking is settled first, then whether a secret may leave, and only then is a body made. A
-request that cannot be answered with a secret takes two dictionary look-ups and sends bytes that lay ready.
+request that cannot be answered with a secret takes a few dictionary look-ups and sends bytes that lay ready; for its
+sake this is a bare ASGI application, and headers are read as the bytes they come as.
 """
 
 from __future__ import annotations
@@ -11,16 +12,13 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple, ParamSpec, TypeVar
 
-from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from autoprovd import log, metrics
 from autoprovd.clock import Clock
@@ -28,7 +26,7 @@ from autoprovd.directory import Directory, Entry, File, Request
 from autoprovd.faults import Refused
 from autoprovd.model import SecretClass
 from autoprovd.neighbours import Neighbours
-from autoprovd.policy import Mode, Proof
+from autoprovd.policy import Proof
 from autoprovd.release import Claimant, Release
 from autoprovd.vendors import agent_of
 from autoprovd.web import digest
@@ -38,7 +36,9 @@ PROTECTED_FOLDER = "a"
 
 _FOLDERS = frozenset({"", PROTECTED_FOLDER, "snom", "yealink", "gigaset"})
 _MAC_IN_NAME = re.compile("[0-9a-fA-F]{12}")
-_CONDITIONS = ("range", "if-range", "if-none-match", "if-modified-since", "if-match", "if-unmodified-since")
+_CONDITIONS = frozenset(
+    (b"range", b"if-range", b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since")
+)
 _MOST_WRONG_ANSWERS = 10
 _WRONG_ANSWER_SECONDS = 60.0
 
@@ -47,10 +47,13 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
+_Headers = Mapping[bytes, bytes]
+
+
 class _Outcome(NamedTuple):
     """What came of a request, for the person who asks why."""
 
-    response: Response
+    response: ASGIApp
     outcome: str
     reason: str
     proof: Proof = Proof.NONE
@@ -72,35 +75,41 @@ class PhoneFiles:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        headers = Headers(scope=scope)
-        folder, _, name = scope["path"][1:].rpartition("/")
-        user_agent = headers.get("user-agent", "")
-        source = _address(scope)
+        path: str = scope["path"]
+        if path == "/healthz":
+            response: ASGIApp = JSONResponse({"status": "ok"})
+        else:
+            response, outcome = await self._respond(scope, path)
+            metrics.phone_requests(outcome)
+        await response(scope, receive, send)
+
+    async def _respond(self, scope: Scope, path: str) -> tuple[ASGIApp, str]:
+        headers = dict(scope["headers"])
         if scope["method"] not in ("GET", "HEAD"):
-            response = _plain(405, "only GET is answered here", {"allow": "GET, HEAD"})
-            await self._finish(scope, receive, send, response, "refused")
-            return
+            return _plain(405, "only GET is answered here", {"allow": "GET, HEAD"}), "refused"
+        folder, _, name = path[1:].rpartition("/")
+        user_agent = headers.get(b"user-agent", b"").decode("latin-1")
+        source = _address(scope)
         entry, reason = (None, "unknown folder") if folder not in _FOLDERS else await self._identify(name, user_agent)
         if entry is None:
             log.event("no such phone", source=source, file=name[:80], user_agent=user_agent[:160], reason=reason)
-            await self._finish(scope, receive, send, _plain(404, "no such file"), "unknown")
-            return
+            return _plain(404, "no such file"), "unknown"
         try:
             outcome = await self._answer(scope, headers, entry, folder, name, source)
         except Refused as refusal:
             log.event("not served", 40, mac=entry.mac, source=source, file=name[:80], reason=refusal.message)
             outcome = _Outcome(_plain(503, "try again later", {"retry-after": "60"}), "failed", refusal.message)
-        request = Request(
-            self._clock.wall(), source, name[:80], user_agent[:160],
-            outcome.proof.name.lower(), outcome.outcome, outcome.reason,
+        except Exception as failure:  # the last resort: a fault of this program, told without its text
+            log.event("fault in the service", 40, failure=failure, mac=entry.mac, file=name[:80])
+            outcome = _Outcome(_plain(500, "the service failed"), "failed", "a fault in the service; see its log")
+        self._directory.note(
+            entry.mac,
+            Request(
+                time.time(), source, name[:80], user_agent[:160],
+                _PROOF_NAMES[outcome.proof], outcome.outcome, outcome.reason,
+            ),
         )  # fmt: skip
-        self._directory.note(entry.mac, request)
-        await self._finish(scope, receive, send, outcome.response, outcome.outcome)
-
-    @staticmethod
-    async def _finish(scope: Scope, receive: Receive, send: Send, response: Response, outcome: str) -> None:
-        metrics.requests.labels(outcome).inc()
-        await response(scope, receive, send)
+        return outcome.response, outcome.outcome
 
     async def _identify(self, name: str, user_agent: str) -> tuple[Entry | None, str]:
         """The phone a request is about: by the MAC in the file name, else by that in the User-Agent."""
@@ -121,7 +130,7 @@ class PhoneFiles:
         return entry, "it was removed just now"
 
     async def _answer(
-        self, scope: Scope, headers: Headers, entry: Entry, folder: str, name: str, source: str
+        self, scope: Scope, headers: _Headers, entry: Entry, folder: str, name: str, source: str
     ) -> _Outcome:
         try:
             file = entry.files[name.lower()]
@@ -131,8 +140,8 @@ class PhoneFiles:
             return _Outcome(_plain(404, "no such file"), "absent", "phones ask for it; there is nothing to say in it")
         protected = folder == PROTECTED_FOLDER
         proof = None
-        if "authorization" in headers:
-            checked = await self._authenticate(scope, headers["authorization"], entry)
+        if b"authorization" in headers:
+            checked = await self._authenticate(scope, headers[b"authorization"].decode("latin-1"), entry)
             if isinstance(checked, _Outcome):
                 return checked
             proof = checked
@@ -140,11 +149,12 @@ class PhoneFiles:
             wants = "its provisioning credentials" if protected else "the ID of its label"
             return self._challenge(scope, f"the phone was asked for {wants}")
         claimant = self._claimant(entry, source, proof)
-        if proof is Proof.CREDENTIALS and any(g.state == "open" and g.mode is not Mode.ALWAYS for g in entry.grants):
+        if proof is Proof.CREDENTIALS and entry.unconfirmed:
             await self._off_loop(self._release.confirm, entry.mac, claimant)
             await self._off_loop(self._directory.forget, [entry.mac])
         hindrance = _hindrance(scope, headers, entry)
-        if hindrance is None and self._worth_claiming(entry, file, claimant):
+        # The high water is the database's; a clock set back is caught there, when the claim is made.
+        if hindrance is None and file.gaps and entry.concerns(claimant, self._clock):
             return await self._claim(entry, file, claimant)
         return _locked(file, headers, claimant.proof, hindrance)
 
@@ -206,13 +216,6 @@ class PhoneFiles:
 
     # -- what leaves --------------------------------------------------------------------------------------------------
 
-    def _worth_claiming(self, entry: Entry, file: File, claimant: Claimant) -> bool:
-        if not file.gaps:
-            return False
-        # The high water is the database's; a clock set back is caught there, when the claim is made.
-        moment = self._clock.moment(0.0)
-        return any(grant.concerns(claimant, moment) for grant in entry.grants)
-
     async def _claim(self, entry: Entry, file: File, claimant: Claimant) -> _Outcome:
         started = time.perf_counter()
         try:
@@ -224,7 +227,7 @@ class PhoneFiles:
         if not released:
             reason = _REFUSAL[claimant.proof is Proof.NONE]
             log.event("no secret released", 30, mac=entry.mac, source=claimant.address, proof=proof, reason=reason)
-            return _Outcome(_body(file), "without secrets", reason, claimant.proof)
+            return _Outcome(file.ready, "without secrets", reason, claimant.proof)
         for key in released:
             metrics.releases.labels(key.secret_class.value, "phone").inc()
         names = ", ".join(
@@ -244,34 +247,30 @@ class PhoneFiles:
         return await asyncio.get_running_loop().run_in_executor(self._claimers, call)
 
 
+_PROOF_NAMES = {proof: proof.name.lower() for proof in Proof}
 _REFUSAL = {
     True: "the neighbour table knows the source address with another MAC address",
     False: "nothing is armed for this claimant",
 }
 
 
-def _hindrance(scope: Scope, headers: Headers, entry: Entry) -> str | None:
+def _hindrance(scope: Scope, headers: _Headers, entry: Entry) -> str | None:
     """Why this request could not claim even if everything were armed; None when it could."""
     if scope["method"] != "GET":
         return "only GET releases"
-    if any(name in headers for name in _CONDITIONS):
+    if not _CONDITIONS.isdisjoint(headers):
         return "a conditional or partial request releases nothing"
-    agent = agent_of(headers.get("user-agent", ""))
-    if agent is None or agent.vendor != entry.vendor:
+    agent = agent_of(headers.get(b"user-agent", b"").decode("latin-1"))
+    if agent is None or agent.vendor not in entry.agents:
         return "the User-Agent is not one of this vendor's phones"
     return None
 
 
-def _locked(file: File, headers: Headers, proof: Proof, hindrance: str | None) -> _Outcome:
-    if headers.get("if-none-match") == file.etag:
-        response = Response(None, 304, {"etag": file.etag, "cache-control": "private, no-cache"})
+def _locked(file: File, headers: _Headers, proof: Proof, hindrance: str | None) -> _Outcome:
+    if headers.get(b"if-none-match") == file.etag:
+        response = Response(None, 304, {"etag": file.etag.decode(), "cache-control": "private, no-cache"})
         return _Outcome(response, "unchanged", "the phone has this version", proof)
-    return _Outcome(_body(file), "without secrets", hindrance or "nothing is armed for this claimant", proof)
-
-
-def _body(file: File) -> Response:
-    headers = {"etag": file.etag, "cache-control": "private, no-cache"}
-    return Response(file.locked, 200, headers, file.media_type)
+    return _Outcome(file.ready, "without secrets", hindrance or "nothing is armed for this claimant", proof)
 
 
 def _plain(status: int, text: str, headers: dict[str, str] | None = None) -> Response:
@@ -285,17 +284,3 @@ def _is_user(user: str, mac: str) -> bool:
 def _address(scope: Scope) -> str:
     client = scope.get("client")
     return client[0].removeprefix("::ffff:") if client else ""
-
-
-async def _healthz(_request: object) -> JSONResponse:
-    return JSONResponse({"status": "ok"})
-
-
-def application(directory: Directory, release: Release, clock: Clock, neighbours: Neighbours) -> Starlette:
-    """The application on the phones' ports."""
-    return Starlette(
-        routes=[
-            Route("/healthz", _healthz),
-            Route("/{path:path}", PhoneFiles(directory, release, clock, neighbours)),
-        ]
-    )

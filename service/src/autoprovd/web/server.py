@@ -30,7 +30,7 @@ from autoprovd.store import Store
 from autoprovd.tokens import Tokens
 from autoprovd.web import api, phones
 
-_SAVE_SECONDS = 5.0
+_SAVE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def serve(config: Config) -> None:
     site.on_change(directory.forget)
     overview = Overview(store, keyring, directory)
     parts = api.Parts(store, keyring, release, site, overview, Tokens(store, keyring))
-    doors = _doors(config, phones.application(directory, release, store.clock, Neighbours()), parts)
+    doors = _doors(config, phones.PhoneFiles(directory, release, store.clock, Neighbours()), parts)
     log.event("started", version=__version__, count=rendered, listener=", ".join(door.name for door in doors))
     try:
         uvicorn_loop(_run(config, doors, directory))

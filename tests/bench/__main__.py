@@ -1,0 +1,15 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``make bench``: every benchmark, one after the other; each prints its figures beside a peer or a limit."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.bench import phone_files, phones_module
+
+if __name__ == "__main__":
+    wanted = sys.argv[1:] or ["phone_files", "phones_module"]
+    for name, benchmark in (("phone_files", phone_files.run), ("phones_module", phones_module.run)):
+        if name in wanted:
+            benchmark()

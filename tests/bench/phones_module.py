@@ -1,0 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""placeholder"""
+
+
+def run() -> None: ...
