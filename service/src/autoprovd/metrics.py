@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 registry = CollectorRegistry()
 
-_requests = Counter(
-    "autoprov_phone_requests_total", "Requests of phones, by what came of them", ["outcome"], registry=registry
-)
 releases = Counter(
     "autoprov_releases_total",
     "Secrets that left, by class and audience",
@@ -25,12 +27,26 @@ claim_seconds = Histogram(
 )
 phones = Gauge("autoprov_phones", "Phones of this site", registry=registry)
 
-_BY_OUTCOME: dict[str, Counter] = {}
+
+_outcomes: defaultdict[str, int] = defaultdict(int)
 
 
-def phone_requests(outcome: str) -> None:
+def count_request(outcome: str) -> None:
     """Count a request of a phone."""
-    counter = _BY_OUTCOME.get(outcome)
-    if counter is None:
-        counter = _BY_OUTCOME[outcome] = _requests.labels(outcome)
-    counter.inc()
+    _outcomes[outcome] += 1
+
+
+class _Requests(Collector):
+    """Requests by outcome; plain integers, since every request counts here."""
+
+    def collect(self) -> Iterator[Metric]:
+        """The present counts."""
+        family = CounterMetricFamily(
+            "autoprov_phone_requests", "Requests of phones, by what came of them", labels=["outcome"]
+        )
+        for outcome, number in sorted(_outcomes.items()):
+            family.add_metric([outcome], number)
+        yield family
+
+
+registry.register(_Requests())

@@ -16,7 +16,7 @@ _SHAPE: dict[SecretClass, tuple[str, int]] = {
     SecretClass.SIP: (_LETTERS, 24),
     SecretClass.WEB: (_LETTERS, 16),
     SecretClass.MENU: (_DIGITS, 8),  # typed on a phone's keypad
-    SecretClass.PROVISIONING: (_LETTERS, 32),
+    SecretClass.PROVISIONING: (_LETTERS, 20),  # some phones cut longer ones
 }
 
 

@@ -29,7 +29,7 @@ from autoprovd.render import Document
 from autoprovd.sealing import Keyring, Sealed
 from autoprovd.store import Store, fact, set_fact
 from autoprovd.store.schema import documents, phones, secrets
-from autoprovd.vendors import room_of
+from autoprovd.vendors import room_of, secret_keys
 
 _SHOWN_PHONES = 200
 """How many phones a difference shows in full; a larger change is summed up."""
@@ -195,7 +195,7 @@ class Site:
 
     def _plan_secrets(self, change: _Change, held: Mapping[SecretKey, Row[Any]]) -> None:
         given = change.phone.given_secrets()
-        keys = change.phone.secret_keys()
+        keys = secret_keys(change.phone)
         for key in keys:
             row = held.get(key)
             if key not in given:
@@ -392,7 +392,7 @@ class Site:
                 faults.append(Fault(where, "this site has no such phone", "check the MAC address, or add the phone"))
                 continue
             phone = Phone.model_validate_json(definitions[selection.mac])
-            keys = [key for key in phone.secret_keys() if selection.matches(key)]
+            keys = [key for key in secret_keys(phone) if selection.matches(key)]
             if not keys:
                 faults.append(Fault(where, "selects no secret of this phone", "check line and secret classes"))
             targets |= {GrantKey(phone.mac, *key, selection.audience): phone for key in keys}

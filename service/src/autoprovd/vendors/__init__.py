@@ -7,11 +7,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from os.path import commonprefix
 from types import MappingProxyType
 
 from autoprovd.faults import Fault
-from autoprovd.model import Phone
+from autoprovd.model import Phone, SecretKey
 from autoprovd.vendors.base import Agent, Model, Vendor
 from autoprovd.vendors.gigaset import Gigaset
 from autoprovd.vendors.snom import Snom
@@ -45,6 +44,13 @@ def _agent_of(user_agent: str) -> Agent | None:
     return None
 
 
+def secret_keys(phone: Phone) -> tuple[SecretKey, ...]:
+    """The secrets a phone has, whether brought or to be generated: those its files have a place for."""
+    vendor, model = room_of(phone)
+    carried = vendor.secret_classes(model)
+    return tuple(key for key in phone.secret_keys() if key.secret_class in carried)
+
+
 def faults_of_phone(phone: Phone) -> Iterator[Fault]:
     """Everything about a phone's definition that the phone itself could not carry."""
     vendor = VENDORS[phone.vendor]
@@ -60,10 +66,12 @@ def faults_of_phone(phone: Phone) -> Iterator[Fault]:
     for index, line in enumerate(lines):
         if line in lines[:index]:
             yield Fault(f"accounts[{index}].line", f"line {line} is given twice", "give each account its own line")
+    carried = vendor.secret_classes(model)
     for key, secret in phone.given_secrets().items():
-        reason = vendor.secret_fault(key, secret)
-        if reason:
-            where = f"accounts[{lines.index(key.line)}].password" if key.line else f"{key.secret_class}_password"
+        where = f"accounts[{lines.index(key.line)}].password" if key.line else f"{key.secret_class}_password"
+        if key.secret_class not in carried:
+            yield Fault(where, f"a {vendor.title} {model.name} has no setting for it", "leave it out")
+        elif reason := vendor.secret_fault(key, secret):
             yield Fault(where, f"{vendor.title} phones cannot carry it: {reason}", "choose another password")
     yield from vendor.faults(phone, model)
 
@@ -75,7 +83,9 @@ def _closest(wanted: str, names: list[str]) -> list[str]:
 
     def likeness(name: str) -> tuple[bool, float, int]:
         ratio = difflib.SequenceMatcher(None, wanted, name).ratio()
-        return name.startswith(wanted), ratio, len(commonprefix([wanted, name]))
+        pairs = enumerate(zip(wanted, name, strict=False))
+        differs_at = next((place for place, (one, other) in pairs if one != other), len(name))
+        return name.startswith(wanted), ratio, differs_at
 
     best = sorted(close, key=likeness, reverse=True)[:3]
     return [name for like in best for name in names if name.upper() == like]

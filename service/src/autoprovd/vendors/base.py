@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from autoprovd.faults import Fault
-from autoprovd.model import Key, KeyType, Phone, SecretKey, Settings
+from autoprovd.model import Key, KeyType, Phone, SecretClass, SecretKey, Settings
 from autoprovd.render import Document
 
 
@@ -68,6 +68,10 @@ class Vendor(ABC):
     def agent_vendors(self, model: Model) -> frozenset[str]:
         """The vendors a phone of this model may name in its User-Agent."""
         return frozenset({self.name})
+
+    def secret_classes(self, model: Model) -> frozenset[SecretClass]:
+        """The secrets such a phone has a setting for; no others are kept or armed."""
+        return frozenset(SecretClass)
 
     @abstractmethod
     def file_names(self, phone: Phone, model: Model) -> Mapping[str, str | None]:

@@ -80,7 +80,7 @@ class PhoneFiles:
             response: ASGIApp = JSONResponse({"status": "ok"})
         else:
             response, outcome = await self._respond(scope, path)
-            metrics.phone_requests(outcome)
+            metrics.count_request(outcome)
         await response(scope, receive, send)
 
     async def _respond(self, scope: Scope, path: str) -> tuple[ASGIApp, str]:

@@ -29,6 +29,7 @@ from autoprovd.site import Site
 from autoprovd.store import Store
 from autoprovd.tokens import Tokens
 from autoprovd.web import api, phones
+from autoprovd.web.protocol import Protocol
 
 _SAVE_SECONDS = 30.0
 
@@ -129,7 +130,7 @@ def _uvicorn(config: Config, door: _Door) -> _Server:
         tls = {"ssl_certfile": str(config.tls.certificate_file), "ssl_keyfile": str(config.tls.key_file)}
     settings = uvicorn.Config(
         door.application,
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="off",
         access_log=False,

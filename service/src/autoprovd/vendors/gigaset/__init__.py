@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from autoprovd.faults import Fault
-from autoprovd.model import Phone, SecretKey, Settings
+from autoprovd.model import Phone, SecretClass, SecretKey, Settings
 from autoprovd.render import Document
 from autoprovd.vendors.base import Agent, Model, Vendor, read_models
 from autoprovd.vendors.gigaset import maxwell, nx70
@@ -35,6 +35,8 @@ _P_SERIES_AGENT = re.compile(
     r"\bGigaset[ _-]?(?P<model>P\d{3}W?)(?: PRO)?(?:-SIP)?[ /](?P<firmware>\d[\d.]*)(?:.*?\b(?P<mac>[0-9a-f]{12})\b)?",
     re.IGNORECASE,
 )
+
+_OWN_SECRETS = frozenset({SecretClass.SIP, SecretClass.WEB})
 
 
 class Gigaset(Vendor):
@@ -57,6 +59,10 @@ class Gigaset(Vendor):
     def agent_vendors(self, model: Model) -> frozenset[str]:
         """The P series may keep the name of its maker."""
         return frozenset({self.name} if model.family in _OWN_FAMILIES else {self.name, "snom"})
+
+    def secret_classes(self, model: Model) -> frozenset[SecretClass]:
+        """Maxwell and N series have no password for menus, and prove themselves with their label."""
+        return _OWN_SECRETS if model.family in _OWN_FAMILIES else frozenset(SecretClass)
 
     def file_names(self, phone: Phone, model: Model) -> Mapping[str, str | None]:
         """``%MACD.xml`` where the address has that placeholder, else the MAC address or a name that is always the same.
