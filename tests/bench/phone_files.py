@@ -32,9 +32,10 @@ _SCRIPT = """
 local macs = {}
 for line in io.lines("%(macs)s") do macs[#macs + 1] = line end
 math.randomseed(%(seed)d)
+local function spelled(mac) return (mac:gsub("%%x%%x", "%%0:"):sub(1, -2)) end
 request = function()
   local mac = macs[math.random(#macs)]
-  wrk.headers["User-Agent"] = "Yealink SIP-T58W 150.86.0.15 " .. mac:gsub("(%%x%%x)(%%x%%x)(%%x%%x)(%%x%%x)(%%x%%x)(%%x%%x)", "%%1:%%2:%%3:%%4:%%5:%%6")
+  wrk.headers["User-Agent"] = "Yealink SIP-T58W 150.86.0.15 " .. spelled(mac)
   return wrk.format("GET", "/" .. mac .. ".cfg")
 end
 """

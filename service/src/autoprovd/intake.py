@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -16,33 +16,43 @@ from autoprovd.vendors import faults_of_phone
 _MOST_FAULTS = 200
 
 
-def parse_phones(raw: Sequence[Mapping[str, Any]]) -> list[Phone]:
-    """The phones of a list, or ``Refused`` with every fault of every phone in it."""
-    phones: list[Phone] = []
+_T = TypeVar("_T")
+
+
+def take_phones(
+    raw: Sequence[Mapping[str, Any]],
+    is_unchanged: Callable[[str, Mapping[str, Any]], bool],
+    take: Callable[[Phone, Mapping[str, Any]], _T],
+) -> tuple[set[str], list[_T]]:
+    """All MAC addresses of a list, and what ``take`` makes of each phone that is not as it was.
+
+    Raises ``Refused`` with every fault of every phone; once one is found, nothing more is taken.
+    """
+    taken: list[_T] = []
     faults: list[Fault] = []
     first_place: dict[str, int] = {}
     for index, item in enumerate(raw):
-        where = f"phones[{index}]"
-        found = _faults_or_phone(item)
-        if isinstance(found, Phone):
-            phones.append(found)
-            own = list(faults_of_phone(found))
-        else:
-            own = found
         mac = _mac_of(item)
+        own: list[Fault] = []
+        if mac is None or not is_unchanged(mac, item):
+            found = _faults_or_phone(item)
+            own = list(faults_of_phone(found)) if isinstance(found, Phone) else found
+            if isinstance(found, Phone) and not own and not faults:
+                taken.append(take(found, item))
         if mac is not None:
-            where += f" ({item['mac']})"
             if mac in first_place:
                 fault = f"the MAC address stands in the list twice, first as phones[{first_place[mac]}]"
                 own = [*own, Fault("mac", fault, "keep one of them")]
             first_place.setdefault(mac, index)
-        faults += (fault.inside(where) for fault in own)
+        if own:
+            where = f"phones[{index}]" + (f" ({item['mac']})" if mac is not None else "")
+            faults += (fault.inside(where) for fault in own)
     if len(faults) > _MOST_FAULTS:
         rest = len(faults) - _MOST_FAULTS
         faults = [*faults[:_MOST_FAULTS], Fault("", f"and {rest} more faults like these")]
     if faults:
         raise invalid(faults, "the phone list")
-    return phones
+    return set(first_place), taken
 
 
 def _faults_or_phone(item: Mapping[str, Any]) -> Phone | list[Fault]:

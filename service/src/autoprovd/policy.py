@@ -7,8 +7,8 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
-from autoprovd.model import Audience, Phone, ReleaseSettings, SecretClass
-from autoprovd.vendors import room_of
+from autoprovd.model import Audience, ReleaseSettings, SecretClass
+from autoprovd.vendors import asks_for_label
 
 
 class Proof(IntEnum):
@@ -49,12 +49,13 @@ class Policy(NamedTuple):
 _WINDOWED = frozenset({SecretClass.SIP, SecretClass.MENU})
 
 
-def policy_for(phone: Phone, secret_class: SecretClass, audience: Audience, settings: ReleaseSettings) -> Policy:
-    """The terms for one secret of a phone."""
+def policy_for(
+    vendor: str, model: str, secret_class: SecretClass, audience: Audience, settings: ReleaseSettings
+) -> Policy:
+    """The terms for one secret of a phone of that vendor and model."""
     if audience is Audience.CONTROLLER:
         return Policy(Mode.WINDOW, settings.window_seconds, False, Proof.NONE)
-    vendor, model = room_of(phone)
-    if model.family in vendor.label_proof:
+    if asks_for_label(vendor, model):
         return Policy(Mode.ALWAYS, settings.window_seconds, False, Proof.LABEL)
     return Policy(
         Mode.ONCE if settings.strict else Mode.WINDOW,

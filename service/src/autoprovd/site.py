@@ -8,39 +8,27 @@ asks finds them done.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, tuple_
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from autoprovd import __version__, audit, passwords
 from autoprovd.audit import Event
 from autoprovd.clock import Moment, iso_time
 from autoprovd.faults import Fault, Refused, invalid
-from autoprovd.intake import parse_phones
 from autoprovd.model import Audience, Phone, SecretClass, SecretKey, Settings, parse_settings
+from autoprovd.planning import Change, Difference, definitions_of, held_secrets, plan_phones, spell
 from autoprovd.policy import Policy, policy_for
 from autoprovd.release import GrantKey, Release, grants_of, label_place, place
 from autoprovd.render import Document
 from autoprovd.sealing import Keyring, Sealed
 from autoprovd.store import Store, fact, set_fact
 from autoprovd.store.schema import documents, phones, secrets
-from autoprovd.vendors import room_of, secret_keys
-
-_SHOWN_PHONES = 200
-"""How many phones a difference shows in full; a larger change is summed up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What a change does, as text before and after; secrets are masked."""
-
-    before: str
-    after: str
+from autoprovd.vendors import render, secret_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +45,6 @@ class PhonesResult:
     def changed(self) -> bool:
         """Whether anything differs."""
         return bool(self.created or self.updated or self.removed)
-
-
-@dataclass(slots=True)
-class _Change:
-    """What has to be written for one phone."""
-
-    phone: Phone
-    definition: str
-    before: str | None
-    """The definition so far; None for a new phone."""
-    secrets: dict[SecretKey, str] = field(default_factory=dict)
-    generated: set[SecretKey] = field(default_factory=set)
-    versions: dict[SecretKey, int] = field(default_factory=dict)
-    dropped: list[SecretKey] = field(default_factory=list)
-    label: str | None = None
-    documents: list[Document] = field(default_factory=list)
 
 
 class Site:
@@ -107,7 +79,7 @@ class Site:
             new, faults = parse_settings(current, change)
             if new is None:
                 raise invalid(faults, "the settings")
-            difference = Difference(_spell(current.model_dump(mode="json")), _spell(new.model_dump(mode="json")))
+            difference = Difference(spell(current.model_dump(mode="json")), spell(new.model_dump(mode="json")))
             changed = new != current
             if changed and not dry_run:
                 rendered = self._render_all(new)
@@ -136,124 +108,49 @@ class Site:
 
     def apply_phones(self, raw: Sequence[Mapping[str, Any]], purge: bool, dry_run: bool, actor: str) -> PhonesResult:
         """Make the site's phones those of the list; with ``purge``, only those."""
-        wanted = parse_phones(raw)
         with self._writing:
             with self._store.read() as connection:
                 settings = _settings(connection)
-                changes, unchanged, gone = self._plan(connection, wanted, purge)
-                removed = self._definitions(connection, gone)
+                plan = plan_phones(connection, self._keyring, raw, purge, None if dry_run else settings)
             result = PhonesResult(
-                created=[change.phone.mac for change in changes if change.before is None],
-                updated=[change.phone.mac for change in changes if change.before is not None],
-                removed=gone,
-                unchanged=unchanged,
-                difference=_difference(changes, removed),
+                created=[change.mac for change in plan.changes if change.before is None],
+                updated=[change.mac for change in plan.changes if change.before is not None],
+                removed=list(plan.removed),
+                unchanged=plan.unchanged,
+                difference=plan.difference(),
             )
-            if not result.changed or dry_run:
+            if dry_run or not (result.changed or plan.respelled):
                 return result
-            for change in changes:
-                if change.definition != change.before:
-                    change.documents = _render(change.phone, settings)
             with self._store.write() as connection:
                 moment = self._store.moment(connection)
-                self._remove(connection, moment, gone, actor)
-                self._write_phones(connection, moment, changes, settings, actor)
-            touched = [*result.created, *result.updated, *result.removed]
-        self._tell(touched)
+                self._remove(connection, moment, result.removed, actor)
+                self._write_phones(connection, moment, plan.changes, settings, actor)
+                _write_fingerprints(connection, plan.respelled)
+        if result.changed:
+            self._tell([*result.created, *result.updated, *result.removed])
         return result
 
     def remove_phone(self, mac: str, actor: str) -> None:
         """Forget a phone and its secrets."""
         with self._writing, self._store.write() as connection:
-            if not self._definitions(connection, [mac]):
+            if not definitions_of(connection, [mac]):
                 raise _unknown(mac)
             self._remove(connection, self._store.moment(connection), [mac], actor)
         self._tell([mac])
 
-    def _plan(
-        self, connection: Connection, wanted: Sequence[Phone], purge: bool
-    ) -> tuple[list[_Change], int, list[str]]:
-        known = {row.mac: row for row in connection.execute(select(phones))}
-        changes: list[_Change] = []
-        undecided: list[_Change] = []
-        for phone in wanted:
-            row = known.get(phone.mac)
-            change = _Change(phone, _canonical(phone), row.definition if row else None)
-            if self._label_differs(phone, row):
-                change.label = phone.gigaset_id.get_secret_value() if phone.gigaset_id else None
-            if change.before != change.definition or change.label is not None:
-                changes.append(change)
-            elif phone.given_secrets():
-                undecided.append(change)
-        held = self._held_secrets(connection, [change.phone.mac for change in (*changes, *undecided) if change.before])
-        for change in (*changes, *undecided):
-            self._plan_secrets(change, held.get(change.phone.mac, {}))
-        changes += (change for change in undecided if change.secrets)
-        listed = {phone.mac for phone in wanted}
-        gone = sorted(mac for mac in known if mac not in listed) if purge else []
-        return changes, len(wanted) - len(changes), gone
-
-    def _plan_secrets(self, change: _Change, held: Mapping[SecretKey, Row[Any]]) -> None:
-        given = change.phone.given_secrets()
-        keys = secret_keys(change.phone)
-        for key in keys:
-            row = held.get(key)
-            if key not in given:
-                if row is None:
-                    change.secrets[key] = passwords.generate(key.secret_class)
-                    change.generated.add(key)
-                    change.versions[key] = 1
-            elif row is None or self._open(change.phone.mac, key, row) != given[key]:
-                change.secrets[key] = given[key]
-                change.versions[key] = row.version + 1 if row else 1
-        change.dropped = [key for key in held if key not in keys]
-
-    def _held_secrets(self, connection: Connection, macs: Collection[str]) -> dict[str, dict[SecretKey, Row[Any]]]:
-        held: dict[str, dict[SecretKey, Row[Any]]] = {}
-        if macs:
-            query = select(secrets)
-            if len(macs) <= 500:
-                query = query.where(secrets.c.mac.in_(list(macs)))
-            wanted = set(macs)
-            for row in connection.execute(query):
-                if row.mac in wanted:
-                    held.setdefault(row.mac, {})[SecretKey(row.line, SecretClass(row.secret_class))] = row
-        return held
-
-    def _open(self, mac: str, key: SecretKey, row: Row[Any]) -> str:
-        return self._keyring.open(Sealed(row.key_id, row.box), place(mac, key, row.version))
-
-    def _label_differs(self, phone: Phone, row: Row[Any] | None) -> bool:
-        if phone.gigaset_id is None:
-            return False
-        if row is None or row.label_box is None:
-            return True
-        return self._keyring.open(Sealed(row.label_key_id, row.label_box), label_place(phone.mac)) != (
-            phone.gigaset_id.get_secret_value()
-        )
-
-    @staticmethod
-    def _definitions(connection: Connection, macs: Collection[str]) -> dict[str, str]:
-        if not macs:
-            return {}
-        wanted = set(macs)
-        query = select(phones.c.mac, phones.c.definition)
-        if len(wanted) <= 500:
-            query = query.where(phones.c.mac.in_(list(wanted)))
-        return {row.mac: row.definition for row in connection.execute(query) if row.mac in wanted}
-
     def _write_phones(
-        self, connection: Connection, moment: Moment, changes: Sequence[_Change], settings: Settings, actor: str
+        self, connection: Connection, moment: Moment, changes: Sequence[Change], settings: Settings, actor: str
     ) -> None:
         rows = []
         for change in changes:
-            label = self._keyring.seal(change.label, label_place(change.phone.mac)) if change.label else None
+            label = self._keyring.seal(change.label, label_place(change.mac)) if change.label else None
             rows.append(
                 {
-                    "mac": change.phone.mac,
-                    "vendor": change.phone.vendor,
-                    "model": change.phone.model,
+                    "mac": change.mac,
+                    "vendor": change.vendor,
+                    "model": change.model,
                     "definition": change.definition,
+                    "fingerprint": change.fingerprint,
                     "label_key_id": label.key_id if label else None,
                     "label_box": label.box if label else None,
                     "created_at": moment.wall,
@@ -271,6 +168,7 @@ class Site:
                     "vendor": new.vendor,
                     "model": new.model,
                     "definition": new.definition,
+                    "fingerprint": new.fingerprint,
                     "label_key_id": _newer(new.label_key_id, phones.c.label_key_id),
                     "label_box": _newer(new.label_box, phones.c.label_box),
                     "updated_at": new.updated_at,
@@ -278,16 +176,16 @@ class Site:
             ),
             rows,
         )
-        self._write_documents(connection, {c.phone.mac: c.documents for c in changes if c.documents})
+        self._write_documents(connection, {c.mac: c.documents for c in changes if c.documents})
         self._write_secrets(connection, changes)
-        events = [Event("created" if c.before is None else "updated", actor, c.phone.mac) for c in changes]
+        events = [Event("created" if c.before is None else "updated", actor, c.mac) for c in changes]
         audit.append(connection, self._keyring.audit_key, moment.wall, events)
-        earlier = audit.removed_generations(connection, (c.phone.mac for c in changes if c.before is None))
+        earlier = audit.removed_generations(connection, (c.mac for c in changes if c.before is None))
         arm = [wanted for change in changes for wanted in _grants_to_arm(change, settings)]
         self._release.arm(connection, moment, arm, actor, lambda mac: earlier.get(mac, 0))
 
-    def _write_secrets(self, connection: Connection, changes: Sequence[_Change]) -> None:
-        dropped = [(c.phone.mac, key.line, key.secret_class) for c in changes for key in c.dropped]
+    def _write_secrets(self, connection: Connection, changes: Sequence[Change]) -> None:
+        dropped = [(c.mac, key.line, key.secret_class) for c in changes for key in c.dropped]
         if dropped:
             these = tuple_(secrets.c.mac, secrets.c.line, secrets.c.secret_class)
             connection.execute(delete(secrets).where(these.in_(dropped)))
@@ -295,8 +193,8 @@ class Site:
         for change in changes:
             for key, secret in change.secrets.items():
                 version = change.versions[key]
-                sealed = self._keyring.seal(secret, place(change.phone.mac, key, version))
-                rows.append(_secret_row(change.phone.mac, key, version, sealed))
+                sealed = self._keyring.seal(secret, place(change.mac, key, version))
+                rows.append(_secret_row(change.mac, key, version, sealed))
         _upsert_secrets(connection, rows)
 
     @staticmethod
@@ -322,7 +220,7 @@ class Site:
     def _render_all(self, settings: Settings) -> dict[str, list[Document]]:
         with self._store.read() as connection:
             definitions = connection.execute(select(phones.c.mac, phones.c.definition)).all()
-        return {row.mac: _render(Phone.model_validate_json(row.definition), settings) for row in definitions}
+        return {row.mac: render(Phone.model_validate_json(row.definition), settings) for row in definitions}
 
     def _remove(self, connection: Connection, moment: Moment, macs: Sequence[str], actor: str) -> None:
         if not macs:
@@ -352,7 +250,7 @@ class Site:
                 targets = _with_other_audience(targets)
             before = _states(connection, moment, targets)
             wanted = {
-                key: policy_for(phone, key.secret_class, key.audience, settings.release)
+                key: policy_for(phone.vendor, phone.model, key.secret_class, key.audience, settings.release)
                 for key, phone in targets.items()
                 if new_password or before.get(key, ("", None))[0] != "armed"
             }
@@ -383,7 +281,7 @@ class Site:
         return _listed(after, wanted), _grant_difference(before, after, False)
 
     def _targets(self, connection: Connection, selections: Sequence[Selection]) -> dict[GrantKey, Phone]:
-        definitions = self._definitions(connection, {selection.mac for selection in selections})
+        definitions = definitions_of(connection, [selection.mac for selection in selections])
         faults: list[Fault] = []
         targets: dict[GrantKey, Phone] = {}
         for index, selection in enumerate(selections):
@@ -401,13 +299,15 @@ class Site:
         return targets
 
     def _renew(self, connection: Connection, wanted: Collection[GrantKey]) -> None:
-        held = self._held_secrets(connection, {key.mac for key in wanted})
         rows = []
-        for mac, line, secret_class in sorted({(key.mac, key.line, key.secret_class) for key in wanted}):
-            key = SecretKey(line, secret_class)
-            version = held[mac][key].version + 1
-            sealed = self._keyring.seal(passwords.generate(secret_class), place(mac, key, version))
-            rows.append(_secret_row(mac, key, version, sealed))
+        for mac in sorted({key.mac for key in wanted}):
+            held = held_secrets(connection, mac)
+            for key in sorted({SecretKey(grant.line, grant.secret_class) for grant in wanted if grant.mac == mac}):
+                version = held[key].version + 1
+                sealed = self._keyring.seal(passwords.generate(key.secret_class), place(mac, key, version))
+                rows.append(_secret_row(mac, key, version, sealed))
+            # A password given in the phone list no longer holds; the list must be looked at again.
+            connection.execute(update(phones).where(phones.c.mac == mac).values(fingerprint=None))
         _upsert_secrets(connection, rows)
 
 
@@ -432,28 +332,19 @@ def _settings(connection: Connection) -> Settings:
     return Settings.model_validate_json(text) if text else Settings()
 
 
-def _canonical(phone: Phone) -> str:
-    return json.dumps(phone.public(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def _render(phone: Phone, settings: Settings) -> list[Document]:
-    vendor, model = room_of(phone)
-    return vendor.documents(phone, model, settings)
-
-
 def _unknown(mac: str) -> Refused:
     return Refused("not_found", f"this site has no phone {mac}; list them with: autoprov phones")
 
 
-def _grants_to_arm(change: _Change, settings: Settings) -> Iterable[tuple[GrantKey, Policy]]:
+def _grants_to_arm(change: Change, settings: Settings) -> Iterable[tuple[GrantKey, Policy]]:
     for key in change.secrets:
         audiences = [Audience.PHONE]
         # Only a SIP password that was generated here has to be told to the PBX; a given one came from there.
         if key in change.generated and key.secret_class is SecretClass.SIP:
             audiences.append(Audience.CONTROLLER)
         for audience in audiences:
-            policy = policy_for(change.phone, key.secret_class, audience, settings.release)
-            yield GrantKey(change.phone.mac, *key, audience), policy
+            policy = policy_for(change.vendor, change.model, key.secret_class, audience, settings.release)
+            yield GrantKey(change.mac, *key, audience), policy
 
 
 def _secret_row(mac: str, key: SecretKey, version: int, sealed: Sealed) -> dict[str, Any]:
@@ -465,6 +356,13 @@ def _secret_row(mac: str, key: SecretKey, version: int, sealed: Sealed) -> dict[
         "key_id": sealed.key_id,
         "box": sealed.box,
     }
+
+
+def _write_fingerprints(connection: Connection, changes: Sequence[Change]) -> None:
+    rows = [{"phone": change.mac, "new": change.fingerprint} for change in changes]
+    if rows:
+        statement = update(phones).where(phones.c.mac == bindparam("phone")).values(fingerprint=bindparam("new"))
+        connection.execute(statement, rows)
 
 
 def _upsert_secrets(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -486,36 +384,6 @@ def _newer(new: ColumnElement[Any], old: ColumnElement[Any]) -> ColumnElement[An
 
 
 # -- what a change looks like to a person -----------------------------------------------------------------------------
-
-
-def _spell(value: Any) -> str:
-    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def _shown_definition(definition: str | None, change: _Change | None = None) -> dict[str, Any]:
-    shown: dict[str, Any] = json.loads(definition) if definition else {}
-    if change is not None and definition is not None:
-        for key in sorted(change.secrets):
-            name = f"{key.secret_class} password" + (f" of line {key.line}" if key.line else "")
-            shown[name] = "******** (generated)" if key in change.generated else "******** (given, new)"
-        if change.label is not None:
-            shown["gigaset_id"] = "****"
-    return shown
-
-
-def _difference(changes: Sequence[_Change], removed: Mapping[str, str]) -> Difference:
-    before: dict[str, Any] = {}
-    after: dict[str, Any] = {}
-    for change in changes[:_SHOWN_PHONES]:
-        if change.before is not None:
-            before[change.phone.mac] = _shown_definition(change.before)
-        after[change.phone.mac] = _shown_definition(change.definition, change)
-    for mac, definition in list(removed.items())[:_SHOWN_PHONES]:
-        before[mac] = _shown_definition(definition)
-    rest = max(0, len(changes) - _SHOWN_PHONES) + max(0, len(removed) - _SHOWN_PHONES)
-    if rest:
-        after["…"] = f"and {rest} more phones"
-    return Difference(_spell(before) if before else "", _spell(after) if after else "")
 
 
 def _states(

@@ -28,6 +28,7 @@ phones = Table(
     Column("vendor", String(20), nullable=False),
     Column("model", String(40), nullable=False),
     Column("definition", Text, nullable=False),  # canonical JSON, without any secret
+    Column("fingerprint", String(16)),  # keyed digest of the list entry it came from, secrets included
     Column("label_key_id", String(8)),  # the Gigaset label ID, sealed
     Column("label_box", LargeBinary),
     Column("created_at", Float, nullable=False),

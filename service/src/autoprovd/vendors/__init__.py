@@ -10,7 +10,8 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from autoprovd.faults import Fault
-from autoprovd.model import Phone, SecretKey
+from autoprovd.model import Phone, SecretKey, Settings
+from autoprovd.render import Document
 from autoprovd.vendors.base import Agent, Model, Vendor
 from autoprovd.vendors.gigaset import Gigaset
 from autoprovd.vendors.snom import Snom
@@ -42,6 +43,19 @@ def _agent_of(user_agent: str) -> Agent | None:
         if agent is not None:
             return agent
     return None
+
+
+def asks_for_label(vendor: str, model: str) -> bool:
+    """Whether such phones get their secrets each time they ask, with the ID of their label as proof."""
+    room = VENDORS[vendor]
+    known = room.model(model)
+    return known is not None and known.family in room.label_proof
+
+
+def render(phone: Phone, site: Settings) -> list[Document]:
+    """The files of a phone. Dear; called when something was written, never when a phone asks."""
+    vendor, model = room_of(phone)
+    return vendor.documents(phone, model, site)
 
 
 def secret_keys(phone: Phone) -> tuple[SecretKey, ...]:

@@ -48,6 +48,7 @@ def upgrade() -> None:
         sa.Column("vendor", sa.String(length=20), nullable=False),
         sa.Column("model", sa.String(length=40), nullable=False),
         sa.Column("definition", sa.Text(), nullable=False),
+        sa.Column("fingerprint", sa.String(length=16), nullable=True),
         sa.Column("label_key_id", sa.String(length=8), nullable=True),
         sa.Column("label_box", sa.LargeBinary(), nullable=True),
         sa.Column("created_at", sa.Float(), nullable=False),
