@@ -48,8 +48,10 @@ _NOTHING = """
 class _Peak:
     """The greatest memory seen, in MiB."""
 
-    service: int
+    process: int
     together: float = 0.0
+    service: float = 0.0
+    module: float = 0.0
     controller: float = 0.0
 
     def watch(self, playbook: subprocess.Popen[bytes]) -> None:
@@ -64,10 +66,12 @@ class _Peak:
                         module += resident
                     else:
                         controller = max(controller, resident)
-                service = psutil.Process(self.service).memory_info().rss
+                service = psutil.Process(self.process).memory_info().rss
             except psutil.Error:
                 continue
             self.together = max(self.together, (module + service) / 2**20)
+            self.service = max(self.service, service / 2**20)
+            self.module = max(self.module, module / 2**20)
             self.controller = max(self.controller, controller / 2**20)
             time.sleep(0.02)
 
@@ -83,7 +87,8 @@ def run() -> None:
         (folder / "nothing.yml").write_text(_NOTHING)
         with service.running() as process:
             print(f"\nphones module: {PHONES} phones with {KEYS} keys each, one call")
-            print(f"{'':22}{'seconds':>9}{'aim':>7}{'MiB service+module':>21}{'aim':>7}{'MiB controller':>17}")
+            columns = f"{'':22}{'seconds':>9}{'aim':>7}{'MiB service+module':>21}{'aim':>7}"
+            print(columns + f"{'service':>9}{'module':>8}{'controller':>12}")
             for label, playbook, changed, aim in (
                 ("an empty task", "nothing.yml", 0, None),
                 ("from empty", "phones.yml", 1, AIM_EMPTY),
@@ -91,7 +96,10 @@ def run() -> None:
             ):
                 seconds, peak = _playbook(folder / playbook, process.pid, changed)
                 aims = (f"<= {aim}", f"<= {AIM_MIB}") if aim else ("", "")
-                print(f"{label:22}{seconds:9.1f}{aims[0]:>7}{peak.together:21.0f}{aims[1]:>7}{peak.controller:17.0f}")
+                print(
+                    f"{label:22}{seconds:9.1f}{aims[0]:>7}{peak.together:21.0f}{aims[1]:>7}"
+                    f"{peak.service:9.0f}{peak.module:8.0f}{peak.controller:12.0f}"
+                )
 
 
 def _playbook(file: Path, service: int, changed: int) -> tuple[float, _Peak]:
