@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 
 
 def take_phones(
-    raw: Sequence[Mapping[str, Any]],
+    raw: Iterable[Mapping[str, Any]],
     is_unchanged: Callable[[str, Mapping[str, Any]], bool],
     take: Callable[[Phone, Mapping[str, Any]], _T],
 ) -> tuple[set[str], list[_T]]:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 
 from autoprovd.model import SecretClass
 
@@ -23,4 +23,9 @@ _SHAPE: dict[SecretClass, tuple[str, int]] = {
 def generate(secret_class: SecretClass) -> str:
     """A new random password, as long as its use allows: 26 bits for a keypad, 92 bits and more elsewhere."""
     alphabet, length = _SHAPE[secret_class]
-    return "".join(secrets.choice(alphabet) for _ in range(length))
+    # Bytes beyond the last whole round of the alphabet are thrown away: every character is equally likely.
+    limit = 256 - 256 % len(alphabet)
+    password = ""
+    while len(password) < length:
+        password += "".join(alphabet[byte % len(alphabet)] for byte in os.urandom(2 * length) if byte < limit)
+    return password[:length]

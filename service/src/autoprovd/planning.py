@@ -9,7 +9,7 @@ next to nothing. The others become a :class:`Change` one by one, so that a large
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,7 +98,7 @@ def spell(value: Any) -> str:
 def plan_phones(
     connection: Connection,
     keyring: Keyring,
-    raw: Sequence[Mapping[str, Any]],
+    raw: Iterable[Mapping[str, Any]],
     purge: bool,
     settings: Settings | None,
 ) -> Plan:
@@ -106,7 +106,7 @@ def plan_phones(
 
     Raises ``Refused`` with every fault of the list.
     """
-    known = dict(connection.execute(select(phones.c.mac, phones.c.fingerprint)).tuples().all())
+    known = {row.mac: row.fingerprint for row in connection.execute(select(phones.c.mac, phones.c.fingerprint))}
 
     def is_unchanged(mac: str, item: Mapping[str, Any]) -> bool:
         return mac in known and known[mac] == _fingerprint(keyring, item)

@@ -30,6 +30,9 @@ from autoprovd.store import Store, fact, set_fact
 from autoprovd.store.schema import documents, phones, secrets
 from autoprovd.vendors import render, secret_keys
 
+_BATCH = 500
+"""How many phones are written in one go; the transaction is one all the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class PhonesResult:
@@ -106,7 +109,7 @@ class Site:
 
     # -- phones -------------------------------------------------------------------------------------------------------
 
-    def apply_phones(self, raw: Sequence[Mapping[str, Any]], purge: bool, dry_run: bool, actor: str) -> PhonesResult:
+    def apply_phones(self, raw: Iterable[Mapping[str, Any]], purge: bool, dry_run: bool, actor: str) -> PhonesResult:
         """Make the site's phones those of the list; with ``purge``, only those."""
         with self._writing:
             with self._store.read() as connection:
@@ -124,7 +127,9 @@ class Site:
             with self._store.write() as connection:
                 moment = self._store.moment(connection)
                 self._remove(connection, moment, result.removed, actor)
-                self._write_phones(connection, moment, plan.changes, settings, actor)
+                for start in range(0, len(plan.changes), _BATCH):
+                    batch = plan.changes[start : start + _BATCH]
+                    self._write_phones(connection, moment, batch, settings, actor)
                 _write_fingerprints(connection, plan.respelled)
         if result.changed:
             self._tell([*result.created, *result.updated, *result.removed])
@@ -157,8 +162,6 @@ class Site:
                     "updated_at": moment.wall,
                 }
             )
-        if not rows:
-            return
         statement = sqlite_insert(phones)
         new = statement.excluded
         connection.execute(

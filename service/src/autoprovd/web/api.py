@@ -7,7 +7,7 @@ On the Unix socket the file's mode is the door; over HTTPS a token with the scop
 
 # Without postponed annotations: the framework reads them, and some are made where the call is declared.
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -15,7 +15,8 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from autoprovd import __version__, audit, log, metrics
 from autoprovd.faults import Fault, Refused
@@ -143,11 +144,7 @@ def application(parts: Parts, on_socket: bool) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        faults = [
-            Fault(".".join(str(step) for step in item["loc"][1:]), str(item["msg"]).removeprefix("Value error, "))
-            for item in error.errors()
-        ]
-        return _error(Refused("invalid", "the request is not of the form this call takes", faults))
+        return _error(_malformed(error.errors(), skipped=1))
 
     @app.middleware("http")
     async def _no_traceback(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -168,9 +165,20 @@ def application(parts: Parts, on_socket: bool) -> FastAPI:
         changed, difference, settings = parts.site.apply_settings(body.settings, body.dry_run, actor)
         return {"changed": changed, "diff": asdict(difference), "settings": settings.model_dump(mode="json")}
 
-    @api.put("/phones")
-    def put_phones(body: PhoneList, actor: Annotated[str, needs(Scope.PHONES_WRITE)]) -> dict[str, Any]:
-        result = parts.site.apply_phones(body.phones, body.purge, body.dry_run, actor)
+    @api.put("/phones", openapi_extra={"requestBody": _json_body(PhoneList)})
+    async def put_phones(request: Request, actor: Annotated[str, needs(Scope.PHONES_WRITE)]) -> dict[str, Any]:
+        # Read and parsed off the event loop, and given away entry by entry: a large site's list is tens of megabytes,
+        # and phones are served meanwhile.
+        text = b"".join([piece async for piece in request.stream()])
+        return await run_in_threadpool(apply_phones, text, actor)
+
+    def apply_phones(text: bytes, actor: str) -> dict[str, Any]:
+        try:
+            body = PhoneList.model_validate_json(text)
+        except ValidationError as error:
+            raise _malformed(error.errors(include_url=False, include_input=False), skipped=0) from None
+        del text
+        result = parts.site.apply_phones(_given_away(body.phones), body.purge, body.dry_run, actor)
         return {
             "changed": result.changed,
             "created": result.created,
@@ -267,6 +275,25 @@ def _error(refusal: Refused) -> JSONResponse:
     faults = [asdict(fault) for fault in refusal.faults]
     body = {"error": {"code": refusal.code, "message": refusal.message, "faults": faults}}
     return JSONResponse(body, _STATUS.get(refusal.code, 500))
+
+
+def _malformed(errors: Sequence[Any], skipped: int) -> Refused:
+    faults = [
+        Fault(".".join(str(step) for step in item["loc"][skipped:]), str(item["msg"]).removeprefix("Value error, "))
+        for item in errors
+    ]
+    return Refused("invalid", "the request is not of the form this call takes", faults)
+
+
+def _json_body(model: type[BaseModel]) -> dict[str, Any]:
+    return {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}
+
+
+def _given_away(items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The items in their order, each forgotten here when the next is asked for."""
+    items.reverse()
+    while items:
+        yield items.pop()
 
 
 def _mac(text: str) -> str:
