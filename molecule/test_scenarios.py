@@ -1,0 +1,47 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every Molecule scenario as one test, so that make test counts them; "molecule test" runs the same by hand (CONTRIBUTING.md)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SCENARIOS = sorted(path.parent.name for path in (REPOSITORY / "molecule").glob("*/molecule.yml"))
+NEEDED = ["podman", "runc", "debootstrap", "iptables", "ssh"]
+
+
+@pytest.fixture(scope="module")
+def container_host() -> None:
+    """Skip where this host cannot run systemd in containers, saying what is missing."""
+    if os.geteuid() != 0:
+        pytest.skip("Molecule needs root: debootstrap makes the images, podman the hosts")
+    missing = [tool for tool in NEEDED if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"Molecule needs {', '.join(missing)}: make setup (as root)")
+
+
+@pytest.mark.usefixtures("container_host")
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_scenario(scenario: str) -> None:
+    """Check, converge, converge again with no change, verify."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    environment |= {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}",
+        "MOLECULE_GLOB": "molecule/*/molecule.yml",
+        "MOLECULE_EPHEMERAL_DIRECTORY": str(REPOSITORY / "build" / "molecule" / scenario),
+        "ANSIBLE_HOME": str(REPOSITORY / ".cache" / "ansible-home"),
+        "ANSIBLE_NOCOLOR": "1",
+        "NO_COLOR": "1",
+    }
+    command = ["molecule", "test", "--scenario-name", scenario]
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-12000:]}\n{done.stderr[-12000:]}"

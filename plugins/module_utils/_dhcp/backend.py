@@ -1,0 +1,143 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: may change at any time.
+
+"""What the engine asks of a DHCP server's adapter, and the words both use."""
+
+from __future__ import annotations
+
+import abc
+import ipaddress
+import typing as t
+from dataclasses import dataclass, field
+
+from .files import FileChange
+from .intent import OptionSetting
+from .probe import Client
+
+ON_CONFLICT = ("fail", "replace", "keep")
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """The administrator has set the same option at the same level."""
+
+    scope: str
+    code: int
+    existing: str
+    wanted: str
+    where: str  # file:line
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """A setting of ours that some clients will not see, because something more specific wins there."""
+
+    scope: str
+    code: int
+    value: str
+    by: t.Tuple[str, ...]
+    advice: str
+
+
+@dataclass(frozen=True)
+class ProbeCase:
+    """A client to play, and the options its offer must carry afterwards (code -> bytes; none: any offer will do)."""
+
+    label: str
+    client: Client
+    expected: t.Dict[int, bytes] = field(default_factory=dict)
+    #: What is different in a subnet (CIDR); None: there it may be anything.
+    expected_in: t.Dict[str, t.Dict[int, t.Optional[bytes]]] = field(default_factory=dict)
+
+    def expected_at(self, address: str) -> t.Dict[int, bytes]:
+        """What an offer of this address must carry."""
+        expected: t.Dict[int, t.Optional[bytes]] = dict(self.expected)
+        for subnet, values in self.expected_in.items():
+            if ipaddress.ip_address(address) in ipaddress.ip_network(subnet):
+                expected.update(values)
+        return {code: data for code, data in expected.items() if data is not None}
+
+
+@dataclass
+class Plan:
+    """What would change. `changes` is in the order in which files are to be written."""
+
+    settings: t.List[OptionSetting]
+    changes: t.List[FileChange] = field(default_factory=list)
+    #: What the running server carries differs from what is wanted, whatever the files say.
+    running_differs: bool = False
+    conflicts: t.List[Conflict] = field(default_factory=list)
+    hidden: t.List[Hidden] = field(default_factory=list)
+    probes: t.List[ProbeCase] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.changes) or self.running_differs
+
+
+class Backend(abc.ABC):
+    """One DHCP server. The engine calls, in this order and under `lock_path`:
+
+    read → plan → check → (probe) → apply → verify → (probe), and restore when anything from `apply` on fails.
+    Every method raises DhcpError with a sentence fit for a person.
+    """
+
+    #: As in the module's option `server`.
+    name: t.ClassVar[str]
+
+    @classmethod
+    @abc.abstractmethod
+    def installed(cls) -> bool:
+        """Is this server on this host?"""
+
+    @property
+    @abc.abstractmethod
+    def lock_path(self) -> str:
+        """One writer at a time per configuration."""
+
+    @property
+    @abc.abstractmethod
+    def config_file(self) -> str: ...
+
+    @property
+    @abc.abstractmethod
+    def version(self) -> str: ...
+
+    @property
+    @abc.abstractmethod
+    def running(self) -> bool:
+        """Known after `read`."""
+
+    @abc.abstractmethod
+    def read(self) -> None:
+        """Read the files and, when the server runs, its running configuration."""
+
+    @abc.abstractmethod
+    def plan(self, settings: t.Sequence[OptionSetting], on_conflict: str) -> Plan:
+        """What must change so that exactly `settings` (maybe none) are ours. Changes nothing."""
+
+    @abc.abstractmethod
+    def check(self, plan: Plan) -> None:
+        """Have the server's own checker judge the planned files, beside the real ones."""
+
+    @abc.abstractmethod
+    def apply(self, plan: Plan) -> t.Optional[str]:
+        """Switch the files (returns the path of the backup kept, if any) and make a running server read them."""
+
+    @abc.abstractmethod
+    def verify(self, plan: Plan) -> None:
+        """Prove from the running server that it carries the plan."""
+
+    @abc.abstractmethod
+    def restore(self, plan: Plan) -> None:
+        """Put every file back as it was, make the server read them, and prove that it runs what it ran before."""
+
+    @abc.abstractmethod
+    def probe_interfaces(self) -> t.List[str]:
+        """Interfaces of this host on which the server serves; empty when this host cannot probe them."""
+
+    @abc.abstractmethod
+    def server_identifiers(self) -> t.Optional[t.FrozenSet[str]]:
+        """Addresses this server may call itself in its offers; None when that cannot be known."""

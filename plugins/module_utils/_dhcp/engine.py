@@ -1,0 +1,264 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: may change at any time.
+
+"""One change of a DHCP server, whichever it is: read, plan, check, apply, verify, probe; put back on doubt."""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+import typing as t
+from dataclasses import asdict, dataclass, field
+
+from . import probe
+from .backend import Backend, Plan, ProbeCase
+from .errors import DhcpError
+from .files import FileChange, locked
+from .intent import OptionSetting
+from .kea import KeaBackend
+from .options import display, option_name
+
+SERVERS = ("auto", "kea", "dnsmasq", "dhcpd")
+PROBE_MODES = ("auto", "never", "required")
+_BACKENDS: t.Dict[str, t.Type[Backend]] = {"kea": KeaBackend}
+#: Found by their binary; an adapter for each would be one more entry above.
+_OTHER_SERVERS = {"dnsmasq": "dnsmasq", "dhcpd": "dhcpd"}
+_SBIN = "/usr/sbin:/usr/local/sbin:/sbin:/usr/bin:/bin"
+#: Seconds to wait for an offer before the change (a server may ping the address first) and after it.
+BASELINE_TIMEOUT, VERIFY_TIMEOUT = 2.0, 6.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the module was asked for."""
+
+    settings: t.Sequence[OptionSetting]
+    server: str = "auto"
+    on_conflict: str = "fail"
+    config_file: t.Optional[str] = None
+    control_socket: t.Optional[str] = None
+    probe: str = "auto"
+    probe_interface: t.Optional[str] = None
+    check_mode: bool = False
+
+
+@dataclass
+class Outcome:
+    """What happened, in plain data for the module's result."""
+
+    changed: bool
+    server: str
+    version: str
+    config_file: str
+    running: bool
+    reloaded: bool = False
+    backup_file: t.Optional[str] = None
+    options: t.List[t.Dict[str, t.Any]] = field(default_factory=list)
+    conflicts: t.List[t.Dict[str, t.Any]] = field(default_factory=list)
+    hidden: t.List[t.Dict[str, t.Any]] = field(default_factory=list)
+    probe: t.Dict[str, t.Any] = field(default_factory=dict)
+    diff: t.List[t.Dict[str, str]] = field(default_factory=list)
+    warnings: t.List[str] = field(default_factory=list)
+
+
+def open_backend(server: str, config_file: t.Optional[str], control_socket: t.Optional[str]) -> Backend:
+    """The adapter of the server asked for, or of the one found here. Raises DhcpError."""
+    if server != "auto" and server not in _BACKENDS:
+        raise DhcpError("server %s: only Kea is supported in this release; use server=kea" % server)
+    for name, backend in _BACKENDS.items():
+        if server == name or (server == "auto" and backend.installed()):
+            return backend(config_file=config_file, control_socket=control_socket)  # type: ignore[call-arg]
+    others = [name for name, binary in _OTHER_SERVERS.items() if shutil.which(binary, path=_SBIN)]
+    found = (
+        "found here: %s, but only Kea is supported in this release" % ", ".join(others)
+        if others
+        else "none was found here"
+    )
+    raise DhcpError(
+        "no supported DHCP server: %s; install kea-dhcp4-server or run this on the host that serves DHCP" % found
+    )
+
+
+def run(request: Request) -> Outcome:
+    """Make exactly `request.settings` ours on the server. Raises DhcpError, which says so if anything is changed."""
+    backend = open_backend(request.server, request.config_file, request.control_socket)
+    with locked(backend.lock_path):
+        return _run(request, backend)
+
+
+def _run(request: Request, backend: Backend) -> Outcome:
+    backend.read()
+    plan = backend.plan(request.settings, request.on_conflict)
+    outcome = _outcome(backend, plan)
+    if not plan.changed:
+        outcome.probe = {"performed": False, "reason": "nothing changed", "clients": []}
+        return outcome
+    backend.check(plan)
+    if request.check_mode:
+        outcome.probe = {"performed": False, "reason": "check mode", "clients": []}
+        return outcome
+    prober = _Prober(request, backend)
+    prober.baseline(plan.probes)
+    try:
+        outcome.backup_file = backend.apply(plan)
+        outcome.reloaded = backend.running
+        backend.verify(plan)
+        outcome.probe = prober.confirm()
+    except BaseException as exc:
+        raise _rolled_back(backend, plan, prober, exc) from exc
+    outcome.warnings += prober.warnings
+    return outcome
+
+
+def _rolled_back(backend: Backend, plan: Plan, prober: "_Prober", exc: BaseException) -> BaseException:
+    """Put everything back, prove it, and say both what went wrong and what stands now."""
+    what = str(exc) if isinstance(exc, DhcpError) else "%s: %s" % (type(exc).__name__, exc)
+    try:
+        backend.restore(plan)
+        prober.confirm_service()
+    except Exception as second:  # whatever happens here, the first reason must not be lost
+        return DhcpError(
+            what,
+            "and putting the old state back was not proved: %s. Look at the server now, and restart it if it is silent"
+            % second,
+            details={"rolled_back": False},
+        )
+    if not isinstance(exc, Exception):
+        return exc  # an interrupt stays one; the old state stands
+    if not backend.running:
+        proof = "the server was not running"
+    else:
+        proof = "the server runs its old configuration" + (" and answers clients" if prober.answered else "")
+    return DhcpError(what, "everything was put back as it was: %s" % proof, details={"rolled_back": True})
+
+
+def _outcome(backend: Backend, plan: Plan) -> Outcome:
+    outcome = Outcome(plan.changed, backend.name, backend.version, backend.config_file, backend.running)
+    outcome.options = [
+        {"scope": str(item.scope), "code": item.code, "value": display(item.data)} for item in plan.settings
+    ]
+    outcome.conflicts = [asdict(item) for item in plan.conflicts]
+    for item in plan.hidden:
+        outcome.hidden.append(dict(asdict(item), by=list(item.by)))
+        outcome.warnings.append(
+            "option %s of %s (%s) will not reach every client, something more specific wins: %s. %s."
+            % (option_name(item.code), item.scope, item.value, ", ".join(item.by), item.advice)
+        )
+    outcome.diff = [_diff(change) for change in plan.changes]
+    if plan.running_differs and not plan.changes:
+        outcome.diff.append({"prepared": "--- running configuration\n+++ %s (reload needed)\n" % backend.config_file})
+    if not backend.running:
+        outcome.warnings.append(
+            "%s is not running: the files are written (or would be), nothing was reloaded or probed" % backend.name
+        )
+    return outcome
+
+
+def _diff(change: FileChange) -> t.Dict[str, str]:
+    """Only the lines that change: the lines around them are the administrator's and may hold a password."""
+
+    def lines(content: t.Optional[bytes]) -> t.List[str]:
+        return (content or b"").decode("utf-8", "replace").splitlines(keepends=True)
+
+    before_name = change.path if change.before is not None else "/dev/null"
+    after_name = change.path if change.after is not None else "/dev/null"
+    text = difflib.unified_diff(lines(change.before), lines(change.after), before_name, after_name, n=0)
+    return {"prepared": "".join(line if line.endswith("\n") else line + "\n" for line in text)}
+
+
+class _Prober:
+    """Plays clients before and after a change. Who was answered before must be afterwards, with the right options."""
+
+    def __init__(self, request: Request, backend: Backend) -> None:
+        self._mode = request.probe
+        self._given_interface = request.probe_interface
+        self._backend = backend
+        self._reason = ""
+        #: (interface, case) pairs that were offered something before the change.
+        self.answered: t.List[t.Tuple[str, ProbeCase]] = []
+        self.warnings: t.List[str] = []
+
+    def baseline(self, cases: t.Sequence[ProbeCase]) -> None:
+        """Find out what can be probed. Raises DhcpError when a probe is required and impossible."""
+        if self._mode == "never":
+            self._reason = "probe is never"
+        elif not self._backend.running:
+            self._reason = "the server is not running"
+        else:
+            interfaces = [self._given_interface] if self._given_interface else self._backend.probe_interfaces()
+            reasons = [] if interfaces else ["no interface of this host is served"]
+            for interface in interfaces:
+                try:
+                    for case in cases:
+                        if self._offers(interface, case, BASELINE_TIMEOUT):
+                            self.answered.append((interface, case))
+                        elif case is cases[0]:
+                            reasons.append("no offer on %s" % interface)
+                            break
+                except probe.ProbeUnavailable as exc:
+                    reasons.append(str(exc))
+            if self.answered:
+                return
+            self._reason = ", ".join(reasons)
+            if self._mode == "auto":
+                self.warnings.append(
+                    "not probed as a client: %s; the change was verified over the control channel only" % self._reason
+                )
+        if self._mode == "required":
+            raise DhcpError(
+                "probe is required but impossible: %s; nothing was changed. Name a probe_interface" % self._reason
+            )
+
+    def confirm(self) -> t.Dict[str, t.Any]:
+        """Every client answered before is answered again, with what it must get. Raises DhcpError."""
+        clients = []
+        for interface, case in self.answered:
+            offers = self._offers(interface, case, VERIFY_TIMEOUT, as_expected=True)
+            if not offers:
+                raise DhcpError(
+                    "after the change nothing is offered on %s to a client of: %s" % (interface, case.label)
+                )
+            got, expected = offers[-1].options, case.expected_at(offers[-1].address)
+            wrong = [
+                "option %s is %s, wanted is %s"
+                % (option_name(code), display(got[code]) if code in got else "missing", display(data))
+                for code, data in sorted(expected.items())
+                if got.get(code) != data
+            ]
+            if wrong:
+                raise DhcpError(
+                    "after the change the offer on %s to a client of: %s is wrong: %s"
+                    % (interface, case.label, ", ".join(wrong))
+                )
+            clients.append(
+                {
+                    "client": case.label,
+                    "interface": interface,
+                    "server": offers[-1].server,
+                    "options": {str(code): display(got[code]) for code in sorted(expected)},
+                }
+            )
+        return {"performed": bool(clients), "reason": self._reason, "clients": clients}
+
+    def confirm_service(self) -> None:
+        """Every client answered before the change is answered again, with whatever. Raises DhcpError."""
+        for interface, case in self.answered:
+            if not self._offers(interface, case, VERIFY_TIMEOUT):
+                raise DhcpError("no offer on %s to a client of: %s" % (interface, case.label))
+
+    def _offers(
+        self, interface: str, case: ProbeCase, timeout: float, as_expected: bool = False
+    ) -> t.List[probe.Offer]:
+        """Offers of our own server; the last is as expected, if that is asked for and any is."""
+        own = self._backend.server_identifiers()
+
+        def is_own(offer: probe.Offer) -> bool:
+            return own is None or self._given_interface is not None or offer.server in own
+
+        def wanted(offer: probe.Offer) -> bool:
+            expected = case.expected_at(offer.address) if as_expected else {}
+            return is_own(offer) and all(offer.options.get(code) == data for code, data in expected.items())
+
+        return [offer for offer in probe.discover(interface, case.client, wanted, timeout) if is_own(offer)]

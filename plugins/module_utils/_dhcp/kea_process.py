@@ -1,0 +1,169 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: may change at any time.
+
+"""The running kea-dhcp4: found among the processes, spoken to over its control socket, its checker run in its view."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import typing as t
+from dataclasses import dataclass
+
+from .errors import DhcpError
+
+BINARY = "kea-dhcp4"
+SEARCH_PATH = "/usr/sbin:/usr/local/sbin:/sbin:/usr/bin:/usr/local/bin:/opt/kea/sbin"
+COMMAND_TIMEOUT = 30.0  # seconds; a reload of thousands of subnets takes a few
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Process:
+    pid: int
+    config_file: str
+    uid: int
+    gid: int
+    cwd: str
+    #: Does it live in another network namespace than we do?
+    other_network: bool
+
+
+def find_binary() -> t.Optional[str]:
+    return shutil.which(BINARY, path=SEARCH_PATH) or shutil.which(BINARY)
+
+
+def _same_file(pid: str, path: str) -> bool:
+    """Is what that process sees under the path the file that we see there? Not so in a container or another root."""
+    return os.path.samestat(os.stat("/proc/%s/root%s" % (pid, path)), os.stat(path))
+
+
+def running_servers() -> t.List[Process]:
+    """Every kea-dhcp4 with a configuration file that we see too. Test runs (-t) are not servers."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open("/proc/%s/cmdline" % entry, "rb") as stream:
+                argv = [os.fsdecode(word) for word in stream.read().split(b"\0")[:-1]]
+            if not argv or os.path.basename(argv[0]) != BINARY or "-c" not in argv[:-1]:
+                continue
+            status = os.stat("/proc/%s" % entry)
+            cwd = os.readlink("/proc/%s/cwd" % entry)
+            config_file = os.path.realpath(os.path.join(cwd, argv[argv.index("-c") + 1]))
+            if not _same_file(entry, config_file):
+                continue
+            other_network = os.readlink("/proc/%s/ns/net" % entry) != os.readlink("/proc/self/ns/net")
+        except OSError:
+            continue  # it ended meanwhile, or is not ours to look at
+        found.append(Process(int(entry), config_file, status.st_uid, status.st_gid, cwd, other_network))
+    return found
+
+
+def version(binary: str) -> str:
+    try:
+        return subprocess.run([binary, "-v"], capture_output=True, text=True, timeout=30, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError) as exc:
+        raise DhcpError("%s does not run: %s" % (binary, exc)) from exc
+
+
+def test_config(binary: str, path: str, process: t.Optional[Process], cwd: str) -> t.Optional[str]:
+    """None when `kea-dhcp4 -t` accepts the file, else its complaint.
+
+    Run as the server itself runs: in its network namespace (the checker looks for the interfaces) and as its user
+    (which must be able to read the files).
+    """
+    command = [binary, "-t", path]
+    if process is not None:
+        if process.uid != os.geteuid() and os.geteuid() == 0:
+            command = ["setpriv", "--reuid=%d" % process.uid, "--regid=%d" % process.gid, "--init-groups", *command]
+        if process.other_network:
+            command = ["nsenter", "--net=/proc/%d/ns/net" % process.pid, *command]
+    # The lock file is for log files two servers share; the check writes none and must not need its directory.
+    environment = dict(os.environ, KEA_LOCKFILE_DIR="none", LC_ALL="C")
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=120,
+            cwd=cwd,
+            env=environment,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as exc:
+        raise DhcpError("%s -t cannot be run: %s" % (binary, exc)) from exc
+    if done.returncode == 0:
+        return None
+    lines = [line for line in (done.stderr + "\n" + done.stdout).splitlines() if " INFO " not in line and line.strip()]
+    plain = [line for line in lines if " ERROR " not in line and " WARN " not in line]
+    return " ".join(plain or lines) or "exit status %d" % done.returncode
+
+
+class ControlSocket:
+    """Kea's Unix control socket. The same protocol in every generation: one JSON command, one JSON answer."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def command(self, name: str) -> t.Dict[str, t.Any]:
+        """The answer as it came. Raises ConnectionError when nobody listens, DhcpError for everything else."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(COMMAND_TIMEOUT)
+            try:
+                sock.connect(self.path)
+            except (FileNotFoundError, ConnectionRefusedError) as exc:
+                raise ConnectionError(exc.strerror) from exc
+            except PermissionError as exc:
+                raise DhcpError(
+                    "no permission for Kea's control socket %s; run as root (become: true)" % self.path
+                ) from exc
+            except OSError as exc:
+                raise DhcpError("Kea's control socket %s: %s" % (self.path, exc.strerror or exc)) from exc
+            try:
+                sock.sendall(json.dumps({"command": name}).encode())
+                answer = bytearray()
+                while True:
+                    chunk = sock.recv(65536)
+                    if not chunk:
+                        break
+                    answer += chunk
+                    if len(answer) > MAX_ANSWER_BYTES:
+                        raise DhcpError("Kea's answer to %s is larger than %d bytes" % (name, MAX_ANSWER_BYTES))
+            except OSError as exc:
+                reason = (
+                    "no answer in %d s" % COMMAND_TIMEOUT
+                    if isinstance(exc, socket.timeout)
+                    else exc.strerror or str(exc)
+                )
+                raise DhcpError("Kea's control socket %s: %s to %s" % (self.path, reason, name)) from exc
+        try:
+            result = json.loads(bytes(answer).decode("utf-8", "replace"))
+        except ValueError:
+            raise DhcpError("Kea's control socket %s: the answer to %s is not JSON" % (self.path, name)) from None
+        if isinstance(result, list):  # what a control agent would wrap around it
+            result = result[0] if result else {}
+        if not isinstance(result, dict):
+            raise DhcpError("Kea's control socket %s: the answer to %s has an unknown form" % (self.path, name))
+        return t.cast("t.Dict[str, t.Any]", result)
+
+    def config_get(self) -> t.Dict[str, t.Any]:
+        """The Dhcp4 map of the running configuration. It may hold passwords: never put it into a result."""
+        answer = self.command("config-get")
+        if answer.get("result") != 0:
+            raise DhcpError("Kea refuses config-get: %s" % answer.get("text", "no reason given"))
+        config = dict(answer.get("arguments", {}).get("Dhcp4", {}))
+        config.pop("hash", None)  # Kea 2.4+; not part of the configuration
+        return config
+
+    def config_reload(self) -> t.Optional[str]:
+        """None when Kea has read its file anew, else its complaint."""
+        answer = self.command("config-reload")
+        return None if answer.get("result") == 0 else str(answer.get("text", "no reason given"))

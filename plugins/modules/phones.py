@@ -1,0 +1,337 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: phones
+version_added: 0.1.0
+short_description: The telephones that the provisioning service configures
+description:
+  - Tells the provisioning service which telephones there are, with their accounts and function keys. Takes the whole
+    list in one call; a site of thousands of telephones takes seconds.
+  - The list is checked as a whole. If anything in it is wrong, the module names all faults, and nothing is changed.
+  - The right to fetch its passwords once is opened for every new telephone. How long it stays open is a setting, see
+    M(autoprov.appliance.provisioning_settings); M(autoprov.appliance.credentials) opens it again.
+  - No password is shown in the output, at any verbosity, nor in a difference or in the events of a callback.
+author:
+  - The autoprov authors (@autoprov)
+extends_documentation_fragment:
+  - autoprov.appliance.api
+  - autoprov.appliance.api.module
+  - autoprov.appliance.attributes
+  - autoprov.appliance.attributes.action_group
+options:
+  phones:
+    description:
+      - The telephones.
+      - Exactly one of O(phones) and O(src) is needed.
+    type: list
+    elements: dict
+    suboptions:
+      mac:
+        description:
+          - The MAC address, in any usual spelling. Put it in quotes.
+        type: str
+        required: true
+      vendor:
+        description:
+          - Who made it.
+        type: str
+        choices: [snom, yealink, gigaset]
+        required: true
+      model:
+        description:
+          - The model, such as V(D785), V(T54W) or V(N670).
+        type: str
+        required: true
+      name:
+        description:
+          - Any name that helps people to recognise the telephone.
+        type: str
+      gigaset_id:
+        description:
+          - For Gigaset, the four characters behind the MAC address on the label.
+        type: str
+      language:
+        description:
+          - The language of its display, as two letters, such as V(de). When not given, the language of the site.
+        type: str
+      tone:
+        description:
+          - The country whose tones it plays, as two letters, such as V(de). When not given, the country of the site.
+        type: str
+      time_zone:
+        description:
+          - The IANA name of its time zone, such as V(Europe/Berlin). When not given, the time zone of the site.
+        type: str
+      ntp_server:
+        description:
+          - Where it gets its time. When not given, the server of the site.
+        type: str
+      firmware_url:
+        description:
+          - From where it loads its firmware.
+        type: str
+      web_user:
+        description:
+          - The user name of its web interface.
+        type: str
+        default: admin
+      web_password:
+        description:
+          - The password of its web interface. When not given, one is generated.
+        type: str
+      menu_password:
+        description:
+          - The password of its menu for administrators. When not given, one is generated.
+        type: str
+      provisioning_password:
+        description:
+          - The password with which it asks for its configuration later. When not given, one is generated.
+        type: str
+      accounts:
+        description:
+          - Its SIP accounts.
+        type: list
+        elements: dict
+        suboptions:
+          line:
+            description:
+              - The number of the line, from 1.
+            type: int
+            required: true
+          user:
+            description:
+              - The user name in the SIP address, often the telephone number.
+            type: str
+            required: true
+          auth_user:
+            description:
+              - The user name for authentication. When not given, O(phones[].accounts[].user).
+            type: str
+          display_name:
+            description:
+              - The name that others see.
+            type: str
+          registrar:
+            description:
+              - The host name or address of the PBX.
+            type: str
+            required: true
+          port:
+            description:
+              - The port of the PBX. When not given, 5060, or 5061 for V(tls).
+            type: int
+          transport:
+            description:
+              - How SIP messages travel.
+            type: str
+            choices: [udp, tcp, tls]
+            default: udp
+          srtp:
+            description:
+              - Whether speech is encrypted.
+            type: str
+            choices: ['off', optional, mandatory]
+            default: 'off'
+          outbound_proxy:
+            description:
+              - The host, or host and port, through which all SIP messages are sent.
+            type: str
+          expires:
+            description:
+              - How long a registration lasts, in seconds.
+            type: int
+            default: 3600
+          mailbox:
+            description:
+              - The number of the voice mailbox.
+            type: str
+          password:
+            description:
+              - The SIP password. When not given, one is generated; the PBX learns it through the lookup
+                P(autoprov.appliance.credential#lookup).
+            type: str
+      keys:
+        description:
+          - Its function keys.
+        type: list
+        elements: dict
+        suboptions:
+          key:
+            description:
+              - The number of the key, from 1.
+            type: int
+            required: true
+          module:
+            description:
+              - V(0) is the telephone itself, V(1) its first expansion module.
+            type: int
+            default: 0
+          type:
+            description:
+              - What the key does.
+            type: str
+            choices:
+              - none
+              - line
+              - blf
+              - speed_dial
+              - url
+              - dtmf
+              - dnd
+              - forward
+              - transfer
+              - hold
+              - conference
+              - voicemail
+              - intercom
+              - park
+              - pickup
+              - record
+              - redial
+              - directory
+              - multicast_paging
+            required: true
+          value:
+            description:
+              - The number, address or digits that belong to the type.
+            type: str
+          label:
+            description:
+              - What the display shows beside the key.
+            type: str
+          account:
+            description:
+              - The line that the key uses.
+            type: int
+            default: 1
+  src:
+    description:
+      - A file on the controller with the list of O(phones), in JSON or YAML. It may be encrypted with Ansible Vault.
+        Templates in it are not evaluated.
+      - Looked for as files of other modules are, in C(files/) of the role or the playbook first.
+      - From some thousand telephones on, a JSON file is much faster than a variable, as Ansible need not evaluate it.
+    type: path
+  purge:
+    description:
+      - Whether telephones that the service knows, and the list does not, are removed with their passwords.
+    type: bool
+    default: false
+notes:
+  - A password that stands literally in a task is shown by callbacks that print a task before it runs, as with any
+    module. Keep passwords in variables, or in O(src).
+seealso:
+  - module: autoprov.appliance.phones_info
+  - module: autoprov.appliance.credentials
+  - plugin: autoprov.appliance.credential
+    plugin_type: lookup
+"""
+
+EXAMPLES = r"""
+- name: One telephone with one account and one key
+  autoprov.appliance.phones:
+    phones:
+      - mac: "00:04:13:92:2D:24"
+        vendor: snom
+        model: D785
+        name: Reception
+        accounts:
+          - line: 1
+            user: "1001"
+            display_name: Anna
+            registrar: pbx.example
+        keys:
+          - key: 1
+            type: blf
+            value: "1002"
+            label: Bob
+  become: true
+
+- name: All telephones of a site, and no other, from a file
+  autoprov.appliance.phones:
+    src: phones.json
+    purge: true
+  become: true
+
+- name: From elsewhere, through HTTPS
+  autoprov.appliance.phones:
+    api_url: https://appliance.example:50082
+    api_token: "{{ appliance_token }}"
+    phones: "{{ site_phones }}"
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+created:
+  description: The MAC addresses of the telephones that were added, as 12 lower-case hexadecimal digits.
+  type: list
+  elements: str
+  returned: success
+  sample: ["000413922d24"]
+updated:
+  description: The MAC addresses of the telephones that were changed.
+  type: list
+  elements: str
+  returned: success
+  sample: []
+removed:
+  description: The MAC addresses of the telephones that were removed.
+  type: list
+  elements: str
+  returned: success
+  sample: []
+unchanged:
+  description: How many telephones were as they should be.
+  type: int
+  returned: success
+  sample: 41
+faults:
+  description: Everything that is wrong with the list.
+  type: list
+  elements: dict
+  returned: when the service refused the list
+  contains:
+    where:
+      description: Which value is meant.
+      type: str
+      sample: phones[3].keys[0]
+    what:
+      description: What is wrong with it.
+      type: str
+      sample: key 60 on a Snom D785, which has 48 keys
+    fix:
+      description: The way out.
+      type: str
+      sample: use a key from 1 to 48
+status:
+  description: The HTTP status of the service's answer, V(0) if there was none.
+  type: int
+  returned: failure
+  sample: 422
+"""
+
+from ansible_collections.autoprov.appliance.plugins.module_utils._module import ApiModule
+
+
+def main() -> None:
+    module = ApiModule(
+        {
+            # No suboptions: Ansible needs a minute to check them for 10,000 phones. The service checks them all.
+            "phones": {"type": "list", "elements": "dict"},
+            "src": {"type": "path"},  # Read by the action plugin of the same name.
+            "purge": {"type": "bool", "default": False},
+        },
+        counted=["phones"],
+        mutually_exclusive=[("phones", "src")],
+        required_one_of=[("phones", "src")],
+    )
+    wanted = {"phones": module.params["phones"], "purge": module.params["purge"], "dry_run": module.check_mode}
+    module.finish(module.call("put", "/phones", wanted), "created", "updated", "removed", "unchanged")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: phones_info
+version_added: 0.1.0
+short_description: Which telephones are configured, and which passwords they may still fetch
+description:
+  - The overview of the configured telephones. It never holds a password.
+author:
+  - The autoprov authors (@autoprov)
+extends_documentation_fragment:
+  - autoprov.appliance.api
+  - autoprov.appliance.api.module
+  - autoprov.appliance.attributes.info_module
+  - autoprov.appliance.attributes.action_group
+options:
+  mac:
+    description:
+      - Only the telephones with these MAC addresses, in any usual spelling.
+      - When not given, all telephones.
+    type: list
+    elements: str
+seealso:
+  - module: autoprov.appliance.phones
+  - module: autoprov.appliance.credentials
+"""
+
+EXAMPLES = r"""
+- name: Read the overview
+  autoprov.appliance.phones_info:
+  become: true
+  register: overview
+
+- name: Telephones that somebody else tried to be
+  ansible.builtin.debug:
+    msg: "{{ overview.phones | selectattr('suspicious') | map(attribute='name') }}"
+"""
+
+RETURN = r"""
+phones:
+  description: The telephones, by MAC address.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    mac:
+      description: The MAC address, as 12 lower-case hexadecimal digits.
+      type: str
+      sample: 000413922d24
+    vendor:
+      description: Who made it.
+      type: str
+      sample: snom
+    model:
+      description: The model.
+      type: str
+      sample: D785
+    name:
+      description: Its name.
+      type: str
+      sample: Reception
+    accounts:
+      description: Its SIP accounts, without passwords.
+      type: list
+      elements: dict
+    keys:
+      description: Its function keys.
+      type: list
+      elements: dict
+    grants:
+      description: The right to fetch each password.
+      type: list
+      elements: dict
+      contains:
+        line:
+          description: The line of the account, V(0) for the telephone as a whole.
+          type: int
+          sample: 1
+        secret_class:
+          description: V(sip), V(menu), V(web) or V(provisioning).
+          type: str
+          sample: sip
+        audience:
+          description: Who may fetch it, V(phone) or V(controller).
+          type: str
+          sample: phone
+        state:
+          description: V(sealed), V(armed), V(open), V(released), V(expired), V(revoked) or V(suspect).
+          type: str
+          sample: released
+        generation:
+          description: How often it was armed.
+          type: int
+          sample: 1
+        armed_at:
+          description: When it was armed.
+          type: str
+        expires_at:
+          description: Until when it may be fetched.
+          type: str
+        claimant:
+          description: To whom it is bound.
+          type: str
+        released_at:
+          description: When it was first fetched.
+          type: str
+        released_to:
+          description: By whom it was fetched.
+          type: str
+        releases:
+          description: How often it was handed out.
+          type: int
+    last_request:
+      description: What the telephone asked last, and how it was answered. Nothing if it never did.
+      type: dict
+    suspicious:
+      description: Whether somebody asked for its passwords who must not have them.
+      type: bool
+      sample: false
+    server_path:
+      description: What a person types into its web interface to have it configured.
+      type: str
+      sample: http://198.18.0.1:50080/
+"""
+
+from ansible_collections.autoprov.appliance.plugins.module_utils._module import ApiModule
+
+
+def main() -> None:
+    module = ApiModule({"mac": {"type": "list", "elements": "str"}})
+    wanted = [("mac", mac) for mac in module.params["mac"] or ()]
+    # An empty list asks for nothing, not for everything.
+    answer = {"phones": []} if module.params["mac"] == [] else module.call("get", "/phones", wanted)
+    module.finish(answer, "phones")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is in the tarball, what is not, and that the role still finds the service after an installation elsewhere."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.integration.packaging.conftest import REPOSITORY
+
+EXPECTED = {
+    "CHANGELOG.rst", "FILES.json", "LICENSES", "MANIFEST.json", "README.md", "changelogs", "docs", "meta", "playbooks", "plugins",
+    "roles", "service",
+}  # fmt: skip
+ALLOWED = EXPECTED | {"CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "REUSE.toml", "tests"}
+
+
+def test_only_what_belongs_in_it_is_in_it(tarball: Path) -> None:
+    with tarfile.open(tarball) as archive:
+        members = archive.getmembers()
+    top = {member.name.split("/")[0] for member in members}
+    assert EXPECTED - top == set(), "missing"
+    assert top - ALLOWED == set(), "unexpected"
+    unwanted = ("__pycache__", ".pyc", ".egg-info", "/.")
+    assert [member.name for member in members if any(mark in member.name for mark in unwanted)] == []
+
+
+def test_links_stay_inside(tarball: Path) -> None:
+    with tarfile.open(tarball) as archive:
+        names = set(archive.getnames())
+        links = [member for member in archive.getmembers() if member.issym()]
+    assert links, "roles/provisioning/files/service is a link"
+    for link in links:
+        target = (Path("/") / Path(link.name).parent / link.linkname).resolve()
+        assert str(target.relative_to("/")) in names, f"{link.name} → {link.linkname}"
+
+
+def test_the_role_finds_the_service_after_installation(installed: Path) -> None:
+    collection = installed / "ansible_collections" / "autoprov" / "appliance"
+    shipped = collection / "roles" / "provisioning" / "files" / "service"
+    for name in ("pyproject.toml", "requirements.txt", "src/autoprovd/__init__.py"):
+        assert (shipped / name).read_bytes() == (REPOSITORY / "service" / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["galaxy.yml", "README.md", "meta", "playbooks", "plugins", "roles"])
+def test_the_checkout_is_an_installed_collection(name: str) -> None:
+    link = REPOSITORY / "collections" / "ansible_collections" / "autoprov" / "appliance" / name
+    assert not Path(link.readlink()).is_absolute()
+    assert link.resolve() == REPOSITORY / name
