@@ -8,6 +8,7 @@ import argparse
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -113,7 +114,9 @@ def _as_data(step: Step) -> dict[str, object]:
 def _draw(steps: Sequence[Step], picture: Path) -> None:
     console = Console(record=True, width=150, file=io.StringIO(), force_terminal=True)
     console.print(table(steps))
-    console.save_svg(str(picture), title="make demo")
+    # Without the fonts that the library would have a viewer fetch: the reader's own monospaced font serves.
+    drawn = re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", "", console.export_svg(title="make demo"), flags=re.DOTALL)
+    picture.write_text(drawn, encoding="utf-8")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

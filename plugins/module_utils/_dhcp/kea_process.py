@@ -43,6 +43,13 @@ def _same_file(pid: str, path: str) -> bool:
     return os.path.samestat(os.stat("/proc/%s/root%s" % (pid, path)), os.stat(path))
 
 
+def _working_directory(pid: str) -> str:
+    """Where the process is, as we would call it; / where we cannot see that place."""
+    link = "/proc/%s/cwd" % pid
+    path = os.readlink(link)
+    return path if os.path.exists(path) and os.path.samestat(os.stat(path), os.stat(link)) else "/"
+
+
 def running_servers() -> t.List[Process]:
     """Every kea-dhcp4 with a configuration file that we see too. Test runs (-t) are not servers."""
     found = []
@@ -55,7 +62,7 @@ def running_servers() -> t.List[Process]:
             if not argv or os.path.basename(argv[0]) != BINARY or "-c" not in argv[:-1]:
                 continue
             status = os.stat("/proc/%s" % entry)
-            cwd = os.readlink("/proc/%s/cwd" % entry)
+            cwd = _working_directory(entry)
             config_file = os.path.realpath(os.path.join(cwd, argv[argv.index("-c") + 1]))
             if not _same_file(entry, config_file):
                 continue
