@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The autoprov authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every Molecule scenario as one test, so that make test counts them; "molecule test" runs the same by hand (CONTRIBUTING.md)."""
+"""Every Molecule scenario as one test, so that make test counts them. CONTRIBUTING.md says how to run one by hand."""
 
 from __future__ import annotations
 

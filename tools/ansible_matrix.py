@@ -37,9 +37,9 @@ def environment(version: str) -> Path:
     """
     python = next((found for wanted in PYTHONS[version] if (found := interpreter(wanted))), None)
     if python is None:
-        wanted = "|".join(minor.removeprefix("3.") for minor in PYTHONS[version])
+        first, *others = PYTHONS[version]
         raise NoInterpreterError(
-            f"ansible-core {version}: no working Python 3.{PYTHONS[version][0].removeprefix('3.')} on this host (3.{wanted} would do)"
+            f"ansible-core {version}: no working Python {first} on this host (or {', '.join(others)})"
         )
     lock = REPOSITORY / "requirements" / f"ansible-{version}.txt"
     fingerprint = hashlib.sha256(f"{python}\n{lock.read_text(encoding='utf-8')}".encode()).hexdigest()

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the quality gates and say which failed.
 
-python -m tools.gates [NAME …] runs all, or those named. What a gate prints is shown when it fails; build/gates/ keeps all of it.
+python -m tools.gates [NAME …] runs all, or those named. What a gate prints is in build/gates/, and shown when it fails.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ GATES = [
     Gate("changelog", ["antsibull-changelog", "lint"]),
     Gate(
         "docs",
-        ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "all"]
-        + ["--check-extra-docs-refs", "."],
+        "antsibull-docs lint-collection-docs --plugin-docs --check-extra-docs-refs".split()
+        + "--validate-collection-refs all .".split(),
         shipped=True,
     ),
     Gate("sanity", [PYTHON, "-m", "tools.sanity"]),

@@ -42,7 +42,7 @@ def _answer(candidate: Path) -> tuple[str, Path] | None:
 
 @functools.cache
 def interpreter(version: str) -> Path | None:
-    """Return the path of a Python of that version ("3.12") that runs here and can make virtual environments, or None."""
+    """Return the path of a Python of that version ("3.12") that really runs here, or None."""
     folders = [Path(entry) for entry in os.environ.get("PATH", "").split(os.pathsep) if entry]
     for pattern in FOLDERS:
         folders += [Path(found) for found in sorted(glob.glob(os.path.expanduser(pattern)), reverse=True)]

@@ -83,7 +83,7 @@ def main(suites: list[str]) -> int:
         run(suite, summary)
     print("\n━━━ summary ━━━")
     for reason, count in sorted(summary.skipped.items()):
-        print(f"SKIPPED {count} × {reason}")
+        print(f"SKIPPED {count} times: {reason}")
     if summary.skipped and os.environ.get("AUTOPROV_NO_SKIPS", "") in ("", "0"):
         print("What was skipped was NOT tested on this machine.")
     for name in summary.failed:

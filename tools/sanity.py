@@ -5,7 +5,7 @@
 python -m tools.sanity [ansible-test option …]
 
 ansible-test would first download a script that installs pip. A stand-in that does the same with Python's own ensurepip
-takes its place in ansible-test's cache. ansible-test's home is .cache/ansible-test, so that nothing is written to the user's own.
+takes its place in ansible-test's cache. Its home is .cache/ansible-test, so that nothing is written to the user's own.
 """
 
 from __future__ import annotations

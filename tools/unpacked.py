@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The autoprov authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The collection as it ships: the built tarball, unpacked where ansible-test wants it. Gates judge this, not the checkout."""
+"""The collection as it ships: the built tarball, unpacked where ansible-test wants it."""
 
 from __future__ import annotations
 

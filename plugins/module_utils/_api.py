@@ -97,16 +97,18 @@ class Api:
         """What the service answers to GET ``path`` (below ``/api/v1``). Raises :class:`ApiError`."""
         return self._request("GET", f"{path}?{urlencode(query)}" if query else path)
 
-    def put(self, path: str, body: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-        """Replace what stands at ``path``. Raises :class:`ApiError`."""
+    def put(self, path: str, body: t.Union[t.Mapping[str, t.Any], bytes]) -> dict[str, t.Any]:
+        """Replace what stands at ``path``; ``body`` may be JSON already. Raises :class:`ApiError`."""
         return self._request("PUT", path, body)
 
     def post(self, path: str, body: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """Ask the service to do something. Raises :class:`ApiError`."""
         return self._request("POST", path, body)
 
-    def _request(self, method: str, path: str, body: t.Optional[t.Mapping[str, t.Any]] = None) -> dict[str, t.Any]:
-        payload = None if body is None else json.dumps(body).encode()
+    def _request(
+        self, method: str, path: str, body: t.Union[t.Mapping[str, t.Any], bytes, None] = None
+    ) -> dict[str, t.Any]:
+        payload = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         headers = self._headers if payload is None else {**self._headers, "Content-Type": "application/json"}
         connection = self._connect()
         try:

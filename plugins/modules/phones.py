@@ -216,6 +216,10 @@ options:
       - Looked for as files of other modules are, in C(files/) of the role or the playbook first.
       - From some thousand telephones on, a JSON file is much faster than a variable, as Ansible need not evaluate it.
     type: path
+  packed:
+    description:
+      - O(phones) in few bytes. Set by the action plugin of the same name.
+    type: str
   purge:
     description:
       - Whether telephones that the service knows, and the list does not, are removed with their passwords.
@@ -314,6 +318,10 @@ status:
   sample: 422
 """
 
+import base64
+import json
+import zlib
+
 from ansible_collections.autoprov.appliance.plugins.module_utils._module import ApiModule
 
 
@@ -323,14 +331,20 @@ def main() -> None:
             # No suboptions: Ansible needs a minute to check them for 10,000 phones. The service checks them all.
             "phones": {"type": "list", "elements": "dict"},
             "src": {"type": "path"},  # Read by the action plugin of the same name.
+            "packed": {"type": "str"},
             "purge": {"type": "bool", "default": False},
         },
-        counted=["phones"],
-        mutually_exclusive=[("phones", "src")],
-        required_one_of=[("phones", "src")],
+        counted=["phones", "packed"],
+        mutually_exclusive=[("phones", "src", "packed")],
+        required_one_of=[("phones", "src", "packed")],
     )
-    wanted = {"phones": module.params["phones"], "purge": module.params["purge"], "dry_run": module.check_mode}
-    module.finish(module.call("put", "/phones", wanted), "created", "updated", "removed", "unchanged")
+    if module.params["packed"]:
+        phones = zlib.decompress(base64.b64decode(module.params["packed"]))
+    else:
+        phones = json.dumps(module.params["phones"]).encode()
+    wanted = json.dumps({"purge": module.params["purge"], "dry_run": module.check_mode}).encode()
+    body = b'%s,"phones":%s}' % (wanted[:-1], phones)
+    module.finish(module.call("put", "/phones", body), "created", "updated", "removed", "unchanged")
 
 
 if __name__ == "__main__":

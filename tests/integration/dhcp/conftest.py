@@ -64,10 +64,12 @@ class KeaSite:
     log: Path = field(init=False)
     config: Path = field(init=False)
     socket: Path = field(init=False)
+    leases: Path = field(init=False)
 
     def __post_init__(self) -> None:
         self.config = self.folder / "kea-dhcp4.conf"
         self.log = self.folder / "kea.log"
+        self.leases = self.folder / "leases"
         self.socket = RUNTIME / f"{self.prefix}.sock"
 
     @property
@@ -116,6 +118,7 @@ class KeaSite:
 
     def start(self) -> None:
         environment = dict(os.environ, KEA_LOCKFILE_DIR="none", KEA_PIDFILE_DIR=str(self.folder))
+        environment["KEA_DHCP_DATA_DIR"] = str(self.leases)  # from Kea 2.6 on, leases may be nowhere else
         self.socket.unlink(missing_ok=True)  # Kea leaves it behind
         command = ["ip", "netns", "exec", self.server, str(KEA), "-c", str(self.config)]
         with self.log.open("ab") as log:

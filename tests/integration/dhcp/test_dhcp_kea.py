@@ -183,14 +183,13 @@ def test_a_configuration_that_is_broken_already(site: KeaSite) -> None:
 
 def test_a_reload_that_fails_is_undone(site: KeaSite) -> None:
     """The lease file's folder vanishes: Kea's checker does not see that, the reload fails, and Kea is silent then."""
-    leases = site.folder / "leases"
-    leases.mkdir()
-    text = site.config.read_text().replace('"persist": false', f'"persist": true, "name": "{leases}/x.csv"')
+    site.leases.mkdir()
+    text = site.config.read_text().replace('"persist": false', f'"persist": true, "name": "{site.leases}/x.csv"')
     site.write(text)
     site.stop()
     site.start()
     before = site.files()
-    moved = leases.rename(site.folder / "elsewhere")
+    moved = site.leases.rename(site.folder / "elsewhere")
 
     failed = site.module(url=URL)
     assert failed.code == 1
@@ -199,7 +198,7 @@ def test_a_reload_that_fails_is_undone(site: KeaSite) -> None:
     assert failed.result["rolled_back"] is False
     assert "putting the old state back was not proved" in failed.message
 
-    moved.rename(leases)
+    moved.rename(site.leases)
     repaired = site.module(url=URL)
     assert repaired.code == 0, repaired
     assert phone_options(site) == {66: URL}

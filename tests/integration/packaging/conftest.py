@@ -83,7 +83,7 @@ def installed(ansible: Ansible, tarball: Path, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(params=["checkout", "tarball"])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, dict[str, Path]]:
-    """Working directory and settings with which the collection is found: in the checkout, or installed from the tarball."""
+    """Working directory and settings with which the collection is found: the checkout's, or the installed tarball's."""
     if request.param == "checkout":
         return REPOSITORY, {}
     return tmp_path, {"ANSIBLE_COLLECTIONS_PATH": request.getfixturevalue("installed")}

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The autoprov authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every plugin is found, documented and works under each supported ansible-core, from the checkout and from the tarball."""
+"""Under each supported ansible-core, from checkout and tarball: every plugin is found, documented, and works."""
 
 from __future__ import annotations
 

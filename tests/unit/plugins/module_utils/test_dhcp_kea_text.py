@@ -60,6 +60,13 @@ def test_what_is_put_in_is_taken_out_byte_for_byte(text: str) -> None:
     assert kea_text.remove_include(changed, OWN) == text
 
 
+def test_the_line_is_indented_like_its_neighbours() -> None:
+    inside = '{ "Dhcp4": {\n   "option-data": [\n      { "code": 42 }\n   ]\n} }'
+    assert f'\n      <?include "{OWN}"?>\n   ]' in insert(inside)
+    empty = '{ "Dhcp4": {\n   "option-data": [\n   ]\n} }'
+    assert f'\n       <?include "{OWN}"?>\n   ]' in insert(empty)
+
+
 @pytest.mark.parametrize("text", ODD.values(), ids=ODD.keys())
 def test_the_line_stands_in_the_array_and_knows_its_neighbours(text: str) -> None:
     before, _texts = read(text)
