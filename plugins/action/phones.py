@@ -29,7 +29,7 @@ class ActionModule(PrivateArgumentAction):
         phones = arguments.get("phones")
         if arguments.get("src") and phones is None:
             phones = self._read(str(arguments["src"]))
-        if not isinstance(phones, list) or "src" in arguments and arguments.get("phones") is not None:
+        if not isinstance(phones, list) or ("src" in arguments and arguments.get("phones") is not None):
             return arguments  # Wrong in a way that the module itself tells best.
         others = {name: value for name, value in arguments.items() if name not in ("phones", "src")}
         # "default": what is neither text nor number is a vaulted value, or a date that YAML saw in a text.

@@ -34,9 +34,7 @@ class ApiError(Exception):
     ``status`` is the HTTP status, 0 when there was no answer.
     """
 
-    def __init__(
-        self, message: str, faults: t.Sequence[t.Mapping[str, str]] = (), status: int = 0
-    ) -> None:
+    def __init__(self, message: str, faults: t.Sequence[t.Mapping[str, str]] = (), status: int = 0) -> None:
         super().__init__(message)
         self.message = message
         self.faults = [dict(fault) for fault in faults]

@@ -192,15 +192,20 @@ class KeaSite:
         return {path.name: path.read_bytes() for path in sorted(paths)}
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[KeaSite]:
-    """A running Kea with the administrator's configuration, and a client beside it."""
+def require_namespaces() -> None:
+    """Skip, and say what is missing, where there can be no site."""
     if os.geteuid() != 0:
         pytest.skip("needs root: network namespaces and a DHCP server")
     if KEA is None:
         pytest.skip("needs Kea: apt-get install kea-dhcp4-server")
     if shutil.which("ip", path="/usr/sbin:/sbin:/usr/bin:/bin") is None:
         pytest.skip("needs ip: apt-get install iproute2")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[KeaSite]:
+    """A running Kea with the administrator's configuration, and a client beside it."""
+    require_namespaces()
     profiles = Path("/sys/kernel/security/apparmor/profiles")
     if profiles.exists() and "kea-dhcp4 (enforce)" in profiles.read_text():
         pytest.skip("AppArmor confines Kea to /etc/kea: aa-complain kea-dhcp4, or test in a container")

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleLookupError, AnsibleOptionsError
+from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader, lookup_loader
+from ansible.template import Templar, trust_as_template
 from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
 
 from tests.unit.plugins.fake_api import FakeApi
@@ -35,11 +37,19 @@ def _as_ansible_loads_it(pytestconfig: pytest.Config) -> Iterator[None]:
 
 def look_up(api: FakeApi, *terms: Any, variables: dict[str, Any] | None = None, **options: Any) -> list[str]:
     """What the lookup returns, asked as Ansible asks it."""
-    plugin = lookup_loader.get("autoprov.appliance.credential")
+    loader = DataLoader()
+    plugin = lookup_loader.get("autoprov.appliance.credential", loader=loader, templar=Templar(loader))
     found: list[str] = plugin.run(
         list(terms), variables=RUN if variables is None else variables, api_url=api.url, **options
     )
     return found
+
+
+def test_a_variable_may_be_a_template_itself(api: FakeApi) -> None:
+    api.expect("POST", "/api/v1/claims", {"secrets": {"000413922d24/1": "one"}})
+    name = trust_as_template("{{ 'a-random-' ~ 'text' }}")
+    assert look_up(api, "000413922d24/1", variables={"autoprov_claim_id": name}) == ["one"]
+    assert api.calls[0].body["run_key"].endswith("a-random-text")
 
 
 def test_claims_all_accounts_in_one_call_and_keeps_their_order(api: FakeApi) -> None:

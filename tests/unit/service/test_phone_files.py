@@ -136,6 +136,12 @@ def test_the_protected_folder_wants_the_right_credentials(served: Box) -> None:
     assert over_tls.status_code == 200
 
 
+def test_outdated_credentials_do_not_shut_the_open_folder(served: Box) -> None:
+    response = ask(served, auth=(SNOM, "outdated"), scheme="https")
+    assert response.status_code == 200
+    assert secrets_in(response) == list(SECRETS), "as without credentials: the neighbour table vouches for it"
+
+
 def test_guessing_is_slowed_down(served: Box) -> None:
     for _ in range(10):
         ask(served, "/a" + SNOM_FILE, auth=httpx.DigestAuth(SNOM, "guess"))

@@ -142,9 +142,11 @@ class PhoneFiles:
         proof = None
         if b"authorization" in headers:
             checked = await self._authenticate(scope, headers[b"authorization"].decode("latin-1"), entry)
-            if isinstance(checked, _Outcome):
+            if isinstance(checked, Proof):
+                proof = checked
+            elif protected or entry.label_proof:
                 return checked
-            proof = checked
+            # In the open folder a phone with outdated credentials is served like one without any: its way back.
         if proof is None and (protected or entry.label_proof):
             wants = "its provisioning credentials" if protected else "the ID of its label"
             return self._challenge(scope, f"the phone was asked for {wants}")

@@ -1,0 +1,172 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role ``provisioning`` through playbooks/site.yml, on a machine of its own that has neither systemd nor internet.
+
+Molecule covers systemd. The machine is that of the demo: namespaces with a copy-on-write view of this host.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+
+from demo.site import Machine, Site
+from tests.integration.collection.conftest import REPOSITORY
+from tests.integration.collection.test_phones import SNOM, assert_nothing_planted
+
+WHEELHOUSE = REPOSITORY / "build" / "wheelhouse"
+TEMPLATES = REPOSITORY / "roles" / "provisioning" / "templates"
+TOKEN = "planted-" + "t" * 40
+VARIABLES = {
+    "ansible_connection": "machine",
+    "ansible_python_interpreter": "/usr/bin/python3",
+    "ansible_become": False,
+    "site_dhcp": False,
+    "provisioning_public_host": "198.18.9.1",
+    "provisioning_wheelhouse": str(WHEELHOUSE),
+    "provisioning_phones": [SNOM],
+    "provisioning_api_tokens": [{"name": "controller", "token": TOKEN, "scopes": ["claims"]}],
+}
+
+
+@dataclass(frozen=True)
+class Appliance:
+    """A machine, and how the site's playbook is run against it."""
+
+    machine: Machine
+    folder: Path
+    environment: dict[str, str]
+
+    def configure(self, *arguments: str, **variables: Any) -> tuple[int, str]:
+        """Run playbooks/site.yml: exit status and output."""
+        host = {**VARIABLES, "machine_pid": self.machine.pid, **variables}
+        inventory = self.folder / "inventory.json"
+        inventory.write_text(json.dumps({"all": {"children": {"autoprov_appliances": {"hosts": {"box": host}}}}}))
+        done = subprocess.run(
+            [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, "playbooks/site.yml", *arguments],
+            cwd=REPOSITORY,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def says(self, command: str) -> str:
+        """What a shell command says on the machine."""
+        return self.machine.run(["sh", "-c", command]).stdout
+
+
+@pytest.fixture(scope="module")
+def appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
+    """A fresh machine."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, for namespaces")
+    missing = [program for program in ("ip", "unshare", "runsvdir", "nsenter") if not shutil.which(program)]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)} (make setup as root installs them)")
+    if not any(WHEELHOUSE.glob("*.whl")):
+        pytest.skip("needs build/wheelhouse (make wheelhouse)")
+    folder = tmp_path_factory.mktemp("role")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    environment |= {
+        "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
+        "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
+        "ANSIBLE_CONNECTION_PLUGINS": str(REPOSITORY / "demo" / "connection_plugins"),
+        "ANSIBLE_NOCOLOR": "1",
+    }
+    with Site(Path("/run/autoprov-role-test"), "aprole-") as site:
+        yield Appliance(site.add_machine("box", address="198.18.9.1/24"), folder, environment)
+
+
+def changed(output: str) -> int:
+    """How many tasks of a run changed something."""
+    found = re.search(r"^box +: .* changed=(\d+)", output, re.MULTILINE)
+    assert found, output
+    return int(found[1])
+
+
+@pytest.mark.root
+def test_from_a_fresh_host_to_a_running_service(appliance: Appliance) -> None:
+    """Check mode first, then the run, then the same run again: a story, since each step needs the one before."""
+    status, output = appliance.configure("--check", "--diff")
+    assert status == 0, output
+    assert "does not run here yet, so check mode cannot ask it" in output
+    assert appliance.says("ls -d /opt/autoprov /etc/autoprov 2>/dev/null || true") == ""
+
+    status, output = appliance.configure("-vvv", "--diff")
+    assert status == 0, output
+    assert_nothing_planted(output)
+    phones = json.loads(appliance.says("autoprov phones --json"))
+    assert "000413922d24" in json.dumps(phones).replace(":", "").lower()
+    assert (
+        appliance.says("stat -c '%U %a' /etc/autoprov/sealing.key /etc/autoprov/tls/server.key") == "autoprov 400\n" * 2
+    )
+    assert appliance.says("stat -c '%U %a' /var/lib/autoprov /run/autoprov") == "autoprov 700\n" * 2
+    assert len(appliance.says("pgrep -u autoprov").split()) == 1
+    assert appliance.says("grep -r planted /etc /opt/autoprov /var/log /tmp 2>/dev/null || true") == ""
+
+    key = appliance.says("sha256sum /etc/autoprov/sealing.key /etc/autoprov/tls/*")
+    process = appliance.says("pgrep -u autoprov")
+    for arguments in ((), ("--check",)):
+        status, output = appliance.configure(*arguments)
+        assert status == 0, output
+        assert changed(output) == 0, output
+    assert appliance.says("sha256sum /etc/autoprov/sealing.key /etc/autoprov/tls/*") == key
+    assert appliance.says("pgrep -u autoprov") == process
+
+    status, output = appliance.configure("--check", "--diff", provisioning_language="de")
+    assert changed(output) == 1, output
+    assert '+  "language": "de"' in output
+
+    status, output = appliance.configure(provisioning_phones=[{**SNOM, "mac": "00:04:13:92:2D"}])
+    assert status == 2
+    assert "is not a MAC address" in output
+    assert_nothing_planted(output)
+
+    # A given certificate is used, and the service that was restarted for it is the one that answers.
+    certificate = appliance.says("cat /etc/autoprov/tls/server.crt")
+    key_text = appliance.says("cat /etc/autoprov/tls/server.key")
+    given = {"provisioning_tls_certificate": certificate.strip(), "provisioning_tls_key": key_text.strip()}
+    status, output = appliance.configure("-vvv", **given)
+    assert status == 0, output
+    assert key_text.splitlines()[1] not in output
+    status, output = appliance.configure(provisioning_tls_certificate=certificate)
+    assert "together or neither" in output
+
+    status, output = appliance.configure(provisioning_http_listen=["203.0.113.1:50080"])
+    assert status == 2
+    assert "cannot listen on 203.0.113.1:50080" in output
+
+
+def test_the_unit_is_hardened(tmp_path: Path) -> None:
+    """The exposure that systemd computes, with the credential and without it."""
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("needs systemd-analyze")
+    template = jinja2.Template((TEMPLATES / "autoprovd.service.j2").read_text())
+    for kept in (True, False):
+        unit = tmp_path / "autoprovd.service"
+        unit.write_text(
+            template.render(
+                ansible_managed="test",
+                __provisioning_program="/bin/true",
+                __provisioning_config="/etc/autoprov",
+                __provisioning_user="autoprov",
+                __provisioning_credential={"stat": {"exists": kept}},
+            )
+        )
+        assert ("LoadCredentialEncrypted=autoprov-sealing-key:" in unit.read_text()) is kept
+        for question in (["verify", str(unit)], ["security", "--offline=true", "--threshold=20", str(unit)]):
+            done = subprocess.run(["systemd-analyze", *question], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
