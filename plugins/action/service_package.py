@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The autoprov authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's half of the module ``service_package``: sends the source, and the wheels, as one file when needed."""
+"""The controller's half of the module ``service_package``: sends source and wheels as one file, if they are needed."""
 
 from __future__ import annotations
 

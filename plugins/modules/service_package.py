@@ -26,8 +26,8 @@ attributes:
 options:
   src:
     description:
-      - The folder of the package on the controller, with C(pyproject.toml) and C(requirements.txt). The latter is the lock
-        file with hashes, and contains the build backend.
+      - The folder of the package on the controller, with C(pyproject.toml) and C(requirements.txt). The latter is the
+        lock file with hashes, and contains the build backend.
     type: path
     required: true
   wheelhouse:
@@ -120,8 +120,9 @@ class Installation:
         shutil.rmtree(self.wanted, ignore_errors=True)
         unpacked = os.path.join(self.module.tmpdir, "bundle")
         with tarfile.open(bundle) as archive:
-            # Our own file; Pythons before 3.11.4 know no filter.
-            archive.extractall(unpacked, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+            if hasattr(tarfile, "data_filter"):  # Pythons before 3.11.4 may not have it; the file is our own.
+                archive.extraction_filter = tarfile.data_filter
+            archive.extractall(unpacked)  # noqa: S202
         source, wheels = os.path.join(unpacked, "src"), os.path.join(unpacked, "wheels")
         self.run(
             [self.python, "-m", "venv", self.wanted],

@@ -150,7 +150,7 @@ def play(tmp_path: Path, checkout_environment: dict[str, str]) -> Play:
         (tmp_path / "play.yml").write_text(yaml.safe_dump([playbook], sort_keys=False))
         bin_folder = commands or Path(sys.executable).parent
         done = subprocess.run(
-            [bin_folder / "ansible-playbook", "-i", "localhost,", tmp_path / "play.yml"]
+            [str(bin_folder / "ansible-playbook"), "-i", "localhost,", str(tmp_path / "play.yml")]
             + (["-e", json.dumps(variables)] if variables else [])
             + list(arguments),
             env={**checkout_environment, "PATH": f"{bin_folder}:{os.environ['PATH']}", **(environment or {})},

@@ -114,7 +114,7 @@ def test_no_event_of_a_run_holds_a_password(service: Service, tmp_path: Path, ve
     assert_nothing_planted(json.dumps(events))
 
 
-BAD_PHONES = [
+BAD_PHONES: list[tuple[dict[str, Any], str, str]] = [
     ({"mac": "00:04:13:92:2D"}, "mac", "is not a MAC address"),
     ({"model": "D784"}, "model", "has no model 'D784'"),
     ({"keys": [{"key": 99, "type": "blf", "value": "1"}]}, "keys[0]", "key 99"),
