@@ -135,6 +135,7 @@ def _uvicorn(config: Config, door: _Door) -> _Server:
         lifespan="off",
         access_log=False,
         log_config=None,
+        proxy_headers=False,  # nobody may say that a request came from elsewhere
         server_header=False,
         date_header=True,
         timeout_keep_alive=15,
