@@ -75,17 +75,23 @@ EXAMPLES = r"""
         autoprov_claim_id: "{{ lookup('ansible.builtin.password', '/dev/null', length=32) }}"
       run_once: true
 
-    - name: One account
-      example.pbx.account:
-        number: "1001"
-        password: "{{ lookup('autoprov.appliance.credential', '00:04:13:92:2D:24/1') }}"
+    - name: One account, through the PBX's own API
+      ansible.builtin.uri:
+        url: https://pbx.example/api/accounts/1001
+        method: PUT
+        body_format: json
+        body:
+          password: "{{ lookup('autoprov.appliance.credential', '00:04:13:92:2D:24/1') }}"
       no_log: true
 
-    - name: Many accounts in one claim
-      example.pbx.accounts:
-        passwords: "{{ dict(account_ids | zip(query('autoprov.appliance.credential', account_ids))) }}"
+    - name: Many accounts in one claim, into a file of the PBX
+      ansible.builtin.template:
+        src: accounts.conf.j2
+        dest: /etc/pbx/accounts.conf
+        mode: "0600"
       no_log: true
       vars:
+        passwords: "{{ dict(account_ids | zip(query('autoprov.appliance.credential', account_ids))) }}"
         account_ids:
           - 00:04:13:92:2D:24/1
           - 80:5E:C0:12:34:56/1
