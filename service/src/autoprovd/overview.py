@@ -91,7 +91,7 @@ class Overview:
         """A file as the phone would receive it, every secret masked."""
         files = {known.lower(): (known, document) for known, document in self.files(mac).items()}
         if name.lower() not in files:
-            names = ", ".join(known for known, _ in files.values())
+            names = ", ".join(known for known, _document in files.values())
             raise Refused("not_found", f"phone {mac} is given no file {name!r}; it has {names}")
         known, document = files[name.lower()]
         with self._store.write() as connection:

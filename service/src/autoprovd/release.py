@@ -172,7 +172,7 @@ class Release:
         """Start a new generation of each grant. ``start`` gives the generation a phone's new grants count from."""
         if not wanted:
             return
-        known = _generations(connection, {key.mac for key, _ in wanted})
+        known = _generations(connection, {key.mac for key, _policy in wanted})
         rows, events = [], []
         for key, policy in wanted:
             generation = known.get(key, start(key.mac)) + 1
@@ -197,8 +197,8 @@ class Release:
                 }
             )
             events.append(Event("armed", actor, *key, generation, {"window_seconds": policy.window_seconds}))
-        old = [row for row, (key, _) in zip(rows, wanted, strict=True) if key in known]
-        new = [row for row, (key, _) in zip(rows, wanted, strict=True) if key not in known]
+        old = [row for row, (key, _policy) in zip(rows, wanted, strict=True) if key in known]
+        new = [row for row, (key, _policy) in zip(rows, wanted, strict=True) if key not in known]
         if new:
             connection.execute(insert(grants), new)
         if old:

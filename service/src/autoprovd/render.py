@@ -65,7 +65,7 @@ class Document:
     @cached_property
     def gaps(self) -> frozenset[SecretKey]:
         """The secrets this file has a place for."""
-        return frozenset(SecretKey(int(line), SecretClass(name)) for name, line, _ in _GAP.findall(self.text))
+        return frozenset(SecretKey(int(line), SecretClass(name)) for name, line, _text in _GAP.findall(self.text))
 
     @cached_property
     def locked(self) -> bytes:

@@ -275,7 +275,7 @@ class Site:
             moment = self._store.moment(connection)
             targets = self._targets(connection, selections)
             before = _states(connection, moment, targets)
-            wanted = [key for key, (state, _) in before.items() if state != "revoked"]
+            wanted = [key for key, (state, _expires) in before.items() if state != "revoked"]
             if not dry_run:
                 self._release.revoke(connection, moment, wanted, actor)
             after = before | dict.fromkeys(wanted, ("revoked", None))

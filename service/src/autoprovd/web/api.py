@@ -116,7 +116,7 @@ def _actor(parts: Parts, scope: Scope, on_socket: bool) -> Callable[[Request], s
         if on_socket:
             name, scopes = "local administrator", ALL_SCOPES
         else:
-            kind, _, token = request.headers.get("authorization", "").partition(" ")
+            kind, _space, token = request.headers.get("authorization", "").partition(" ")
             found = parts.tokens.check(token) if kind.lower() == "bearer" and token else None
             if found is None:
                 raise Refused("unauthenticated", "the token is missing or wrong; check api_token")
@@ -230,8 +230,7 @@ def application(parts: Parts, on_socket: bool) -> FastAPI:
         keys = {account: (_account(account, body.secret_class)) for account in body.accounts}
         claimant = Claimant(f"run:{parts.keyring.fingerprint(body.run_key)}", Proof.NONE, actor)
         secrets = parts.release.claim_for_controller(list(set(keys.values())), claimant, body.lease_seconds)
-        for _ in secrets:
-            metrics.releases.labels(body.secret_class.value, "controller").inc()
+        metrics.releases.labels(body.secret_class.value, "controller").inc(len(secrets))
         log.event("released to a run", actor=actor, count=len(secrets))
         return {"secrets": {account: secrets[key] for account, key in keys.items()}}
 
@@ -304,7 +303,7 @@ def _mac(text: str) -> str:
 
 
 def _account(text: str, secret_class: SecretClass) -> tuple[str, SecretKey]:
-    mac, _, line = text.partition("/")
+    mac, _slash, line = text.partition("/")
     if not line.isdigit():
         raise Refused("invalid", f"{text!r} is not an account; write <MAC>/<line>, such as 000413922d24/1")
     return _mac(mac), SecretKey(int(line), secret_class)

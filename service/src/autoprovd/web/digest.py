@@ -42,7 +42,7 @@ class _Nonce:
 
 def parse(header: str) -> Credentials | None:
     """The credentials of an Authorization header, or None when it is neither Digest nor Basic, or malformed."""
-    scheme, _, rest = header.partition(" ")
+    scheme, _space, rest = header.partition(" ")
     if scheme.lower() == "basic":
         try:
             user, separator, password = base64.b64decode(rest.strip(), validate=True).decode().partition(":")

@@ -87,7 +87,7 @@ class PhoneFiles:
         headers = dict(scope["headers"])
         if scope["method"] not in ("GET", "HEAD"):
             return _plain(405, "only GET is answered here", {"allow": "GET, HEAD"}), "refused"
-        folder, _, name = path[1:].rpartition("/")
+        folder, _slash, name = path[1:].rpartition("/")
         user_agent = headers.get(b"user-agent", b"").decode("latin-1")
         source = _address(scope)
         entry, reason = (None, "unknown folder") if folder not in _FOLDERS else await self._identify(name, user_agent)

@@ -160,7 +160,7 @@ async def _run(config: Config, doors: list[_Door], directory: Directory) -> None
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        for server, _ in servers:
+        for server, _door in servers:
             server.should_exit = True
 
     for number in (signal.SIGTERM, signal.SIGINT):

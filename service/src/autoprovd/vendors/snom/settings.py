@@ -61,7 +61,7 @@ def render(phone: Phone, model: Model, site: Settings) -> Document:
             "phone": phone,
             "two_web_users": model.family == "snom8",
             "web_user_role": _WEB_USER_ROLE,
-            "accounts": [(account, _host(account), _outbound(account)) for _, account in sorted(accounts.items())],
+            "accounts": [(account, _host(account), _outbound(account)) for _line, account in sorted(accounts.items())],
             "unused_lines": [line for line in range(1, IDENTITIES + 1) if line not in accounts],
             "keys": _function_keys(phone, model, accounts),
             "language": _LANGUAGES.get(phone.language or site.language),
