@@ -21,6 +21,8 @@ from tools.unpacked import REPOSITORY, unpack
 
 # Pythons on which modules and module_utils must compile and import, and the controller's.
 PYTHONS = ["3.9", "3.10", "3.11", "3.12", "3.13"]
+# ansible-test tries these as well where it finds them; a version manager's shim of one must not stand in its way.
+OTHERS = ["3.7", "3.8", "3.14"]
 HOME = REPOSITORY / ".cache" / "ansible-test"
 # The versions of pip that ansible-core 2.17, 2.18 and 2.19, 2.20 and 2.21 ask for.
 STAND_INS = ["get_pip_23_1_2.py", "get_pip_24_2.py", "get_pip_25_2.py"]
@@ -68,7 +70,7 @@ def main(options: list[str]) -> int:
         name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON", "VIRTUAL"))
     }
     environment["HOME"] = str(HOME)
-    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), search_path(PYTHONS)])
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), search_path([*OTHERS, *PYTHONS])])
     ansible_test = shutil.which("ansible-test", path=environment["PATH"])
     if ansible_test is None:
         print("ansible-test is not installed: make setup", file=sys.stderr)
