@@ -161,7 +161,7 @@ class LookupModule(LookupBase):  # type: ignore[misc, unused-ignore]
         value = self.get_option("check_mode_value")
         if not value:
             raise AnsibleLookupError("--check releases no password; set check_mode_value to have a text instead")
-        return [_Text(value) for _ in accounts]
+        return [_Text(value)] * len(accounts)
 
     def _claim(self, accounts: list[str], run_key: str) -> dict[str, str]:
         names = ("api_url", "api_token", "ca_path", "validate_certs", "timeout")
