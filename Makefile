@@ -43,6 +43,9 @@ test: setup wheelhouse ## All tests that pass on this machine; says loudly what 
 test-unit: $(VENV)/.ready ## The quick tests only: no root, no network
 	@$(BIN)/python -m pytest -n auto tests/unit
 
+molecule: setup wheelhouse ## One Molecule command by hand: make molecule DO="converge" (or login, verify, destroy …)
+	@MOLECULE_GLOB='molecule/*/molecule.yml' $(BIN)/molecule $(or $(DO),test)
+
 test-long: setup wheelhouse ## The tests that take minutes rather than seconds
 	@$(BIN)/python -m pytest -m long --timeout 3600
 
@@ -63,4 +66,4 @@ clean: ## Remove everything that was made here
 	rm -rf .venv .cache build .ansible .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup packages wheelhouse demo test test-unit test-long lint build bench lock clean
+.PHONY: help setup packages wheelhouse demo test test-unit molecule test-long lint build bench lock clean

@@ -6,10 +6,13 @@
 # file system is a copy-on-write view of this one, then supervises the services a playbook installs in /etc/service.
 # Everything written lives in a tmpfs inside the mount namespace, and vanishes with it.
 #
-# usage: boot-machine.sh DIRECTORY NAME      (DIRECTORY: an empty one to mount on; seen by nobody else)
+# usage: boot-machine.sh DIRECTORY NAME [SEEN...]
+#   DIRECTORY  an empty one to mount on; seen by nobody else
+#   SEEN       folders of this host that stay visible where the machine has fresh ones, such as a checkout below /tmp
 set -eu
 base=$1
 name=$2
+shift 2
 
 mount --make-rprivate /
 mount -t tmpfs -o mode=0755 machine "$base"
@@ -31,6 +34,10 @@ mount -t sysfs -o ro sysfs sys
 mount -t tmpfs -o mode=0755 dev dev
 mount -t tmpfs -o mode=0755 run run
 mount -t tmpfs -o mode=1777 tmp tmp
+for seen in "$@"; do
+    mkdir -p "./$seen"
+    mount --bind "$seen" "./$seen"
+done
 for node in null zero full random urandom tty; do
     touch "dev/$node"
     mount --bind "/dev/$node" "dev/$node"

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +21,17 @@ NEEDED = ["podman", "runc", "debootstrap", "iptables", "ssh"]
 
 
 @pytest.fixture(scope="module")
-def container_host() -> None:
-    """Skip where this host cannot run systemd in containers, saying what is missing."""
+def container_host() -> Iterator[None]:
+    """Skip where this host cannot run containers, saying what is missing; wait while another run has them."""
     if os.geteuid() != 0:
         pytest.skip("Molecule needs root: debootstrap makes the images, podman the hosts")
     missing = [tool for tool in NEEDED if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"Molecule needs {', '.join(missing)}: make setup (as root)")
+    # Containers and their network have names that are the machine's: two checkouts take turns.
+    with (Path(tempfile.gettempdir()) / "autoprov-molecule.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.mark.usefixtures("container_host")

@@ -8,9 +8,8 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -35,29 +34,30 @@ def skip_is_allowed(reason: str) -> bool:
     return any(re.search(entry["reason"], reason) for entry in ALLOWED_SKIPS)
 
 
+def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a report of a skip into one of a failure, where skips are not wanted and this one is not allowed."""
+    if not report.skipped or hasattr(report, "wasxfail") or not no_skips():
+        return
+    reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if not skip_is_allowed(reason):
+        report.outcome = "failed"
+        report.longrepr = f"Skipped where no skip is allowed (AUTOPROV_NO_SKIPS, tests/allowed_skips.toml): {reason}"
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Turn a skip into a failure where skips are not wanted."""
-    report: Any = yield
-    if report.skipped and not hasattr(report, "wasxfail") and no_skips():
-        reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        if not skip_is_allowed(reason):
-            report.outcome = "failed"
-            report.longrepr = (
-                f"Skipped where no skip is allowed (AUTOPROV_NO_SKIPS, tests/allowed_skips.toml): {reason}"
-            )
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """See to tests, and fixtures, that skip."""
+    report = yield
+    refuse_skip(report)
     return report
 
 
-def pytest_collectreport(report: pytest.CollectReport) -> None:
-    """The same for a module that is skipped as a whole while it is collected."""
-    if report.skipped and no_skips():
-        reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        if not skip_is_allowed(reason):
-            report.outcome = "failed"
-            report.longrepr = (
-                f"Skipped where no skip is allowed (AUTOPROV_NO_SKIPS, tests/allowed_skips.toml): {reason}"
-            )
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """See to a module that is skipped as a whole while it is collected."""
+    report = yield
+    refuse_skip(report)
+    return report
 
 
 @pytest.fixture(scope="session")
