@@ -17,7 +17,30 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SCENARIOS = sorted(path.parent.name for path in (REPOSITORY / "molecule").glob("*/molecule.yml"))
+CONTAINERS_CONF = REPOSITORY / "molecule" / "shared" / "containers.conf"
+LOCK = Path("/run/lock/autoprov-molecule.lock")
 NEEDED = ["podman", "runc", "debootstrap", "iptables", "ssh"]
+
+
+def why_no_container_runs() -> str:
+    """Start a container as the scenarios do, out of this host's own /usr: empty, or podman's reason."""
+    with tempfile.TemporaryDirectory(prefix="autoprov-probe-") as name:
+        root = Path(name)
+        (root / "usr").mkdir()
+        for folder in ("lib", "lib64"):
+            (root / folder).symlink_to(f"usr/{folder}")
+        command = (
+            "podman --runtime runc run --rm --systemd=always --privileged --network none --volume /usr:/usr:ro --rootfs"
+        )
+        done = subprocess.run(
+            [*command.split(), root, "/usr/bin/true"],
+            env={**os.environ, "CONTAINERS_CONF": str(CONTAINERS_CONF)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no reason given"])[-1]
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +51,10 @@ def container_host() -> Iterator[None]:
     missing = [tool for tool in NEEDED if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"Molecule needs {', '.join(missing)}: make setup (as root)")
+    if reason := why_no_container_runs():
+        pytest.skip(f"Molecule needs containers, and podman cannot run any here: {reason}")
     # Containers and their network have names that are the machine's: two checkouts take turns.
-    with (Path(tempfile.gettempdir()) / "autoprov-molecule.lock").open("w") as turn:
+    with LOCK.open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         yield
 
