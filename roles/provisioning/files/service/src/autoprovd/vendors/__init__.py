@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from types import MappingProxyType
 
 from autoprovd.faults import Fault
@@ -32,14 +31,9 @@ def room_of(phone: Phone) -> tuple[Vendor, Model]:
 
 def agent_of(user_agent: str) -> Agent | None:
     """Which phone sends this User-Agent, or None when no vendor's phone does."""
-    # Cut, so that a stranger's headers can neither fill the memory nor keep a pattern busy.
-    return _agent_of(user_agent[:_LONGEST_USER_AGENT])
-
-
-@lru_cache(maxsize=16384)
-def _agent_of(user_agent: str) -> Agent | None:
     for vendor in VENDORS.values():
-        agent = vendor.agent(user_agent)
+        # Cut, so that a stranger's header cannot keep a pattern busy.
+        agent = vendor.agent(user_agent[:_LONGEST_USER_AGENT])
         if agent is not None:
             return agent
     return None

@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple, ParamSpec, TypeVar
 
 from starlette.responses import JSONResponse, Response
@@ -29,6 +29,7 @@ from autoprovd.neighbours import Neighbours
 from autoprovd.policy import Proof
 from autoprovd.release import Claimant, Release
 from autoprovd.vendors import agent_of
+from autoprovd.vendors.base import Agent
 from autoprovd.web import digest
 
 PROTECTED_FOLDER = "a"
@@ -39,6 +40,7 @@ _MAC_IN_NAME = re.compile("[0-9a-fA-F]{12}")
 _CONDITIONS = frozenset(
     (b"range", b"if-range", b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since")
 )
+_LONGEST_PATH, _LONGEST_USER_AGENT = 160, 256
 _MOST_WRONG_ANSWERS = 10
 _WRONG_ANSWER_SECONDS = 60.0
 
@@ -48,6 +50,16 @@ _T = TypeVar("_T")
 
 
 _Headers = Mapping[bytes, bytes]
+
+
+class _Asked(NamedTuple):
+    """What a path and a User-Agent say, whoever sent them."""
+
+    folder: str
+    name: str
+    mac_in_name: str | None
+    user_agent: str
+    agent: Agent | None
 
 
 class _Outcome(NamedTuple):
@@ -87,36 +99,35 @@ class PhoneFiles:
         headers = dict(scope["headers"])
         if scope["method"] not in ("GET", "HEAD"):
             return _plain(405, "only GET is answered here", {"allow": "GET, HEAD"}), "refused"
-        folder, _slash, name = path[1:].rpartition("/")
-        user_agent = headers.get(b"user-agent", b"").decode("latin-1")
+        asked = _asked(path[:_LONGEST_PATH], headers.get(b"user-agent", b"")[:_LONGEST_USER_AGENT])
         source = _address(scope)
-        entry, reason = (None, "unknown folder") if folder not in _FOLDERS else await self._identify(name, user_agent)
+        entry, reason = await self._identify(asked)
         if entry is None:
-            log.event("no such phone", source=source, file=name[:80], user_agent=user_agent[:160], reason=reason)
+            log.event("no such phone", source=source, file=asked.name, user_agent=asked.user_agent, reason=reason)
             return _plain(404, "no such file"), "unknown"
         try:
-            outcome = await self._answer(scope, headers, entry, folder, name, source)
+            outcome = await self._answer(scope, headers, entry, asked, source)
         except Refused as refusal:
-            log.event("not served", 40, mac=entry.mac, source=source, file=name[:80], reason=refusal.message)
+            log.event("not served", 40, mac=entry.mac, source=source, file=asked.name, reason=refusal.message)
             outcome = _Outcome(_plain(503, "try again later", {"retry-after": "60"}), "failed", refusal.message)
         except Exception as failure:  # the last resort: a fault of this program, told without its text
-            log.event("fault in the service", 40, failure=failure, mac=entry.mac, file=name[:80])
+            log.event("fault in the service", 40, failure=failure, mac=entry.mac, file=asked.name)
             outcome = _Outcome(_plain(500, "the service failed"), "failed", "a fault in the service; see its log")
         self._directory.note(
             entry.mac,
             Request(
-                time.time(), source, name[:80], user_agent[:160],
+                time.time(), source, asked.name, asked.user_agent,
                 _PROOF_NAMES[outcome.proof], outcome.outcome, outcome.reason,
             ),
         )  # fmt: skip
         return outcome.response, outcome.outcome
 
-    async def _identify(self, name: str, user_agent: str) -> tuple[Entry | None, str]:
+    async def _identify(self, asked: _Asked) -> tuple[Entry | None, str]:
         """The phone a request is about: by the MAC in the file name, else by that in the User-Agent."""
-        agent = agent_of(user_agent)
-        claimed = agent.mac if agent else None
-        in_name = _MAC_IN_NAME.search(name)
-        mac = in_name.group().lower() if in_name else None
+        if asked.folder not in _FOLDERS:
+            return None, "unknown folder"
+        claimed = asked.agent.mac if asked.agent else None
+        mac = asked.mac_in_name
         if mac is None or not self._directory.knows(mac):
             # Names such as y000000000096.cfg look like a MAC address, and name the model instead.
             if claimed is None or not self._directory.knows(claimed):
@@ -129,16 +140,14 @@ class PhoneFiles:
             entry = await asyncio.get_running_loop().run_in_executor(self._readers, self._directory.load, mac)
         return entry, "it was removed just now"
 
-    async def _answer(
-        self, scope: Scope, headers: _Headers, entry: Entry, folder: str, name: str, source: str
-    ) -> _Outcome:
+    async def _answer(self, scope: Scope, headers: _Headers, entry: Entry, asked: _Asked, source: str) -> _Outcome:
         try:
-            file = entry.files[name.lower()]
+            file = entry.files[asked.name.lower()]
         except KeyError:
             return _Outcome(_plain(404, "no such file"), "unknown", "not a file of this model")
         if file is None:
             return _Outcome(_plain(404, "no such file"), "absent", "phones ask for it; there is nothing to say in it")
-        protected = folder == PROTECTED_FOLDER
+        protected = asked.folder == PROTECTED_FOLDER
         proof = None
         if b"authorization" in headers:
             checked = await self._authenticate(scope, headers[b"authorization"].decode("latin-1"), entry)
@@ -154,7 +163,7 @@ class PhoneFiles:
         if proof is Proof.CREDENTIALS and entry.unconfirmed:
             await self._off_loop(self._release.confirm, entry.mac, claimant)
             await self._off_loop(self._directory.forget, [entry.mac])
-        hindrance = _hindrance(scope, headers, entry)
+        hindrance = _hindrance(scope, headers, entry, asked.agent)
         # The high water is the database's; a clock set back is caught there, when the claim is made.
         if hindrance is None and file.gaps and entry.concerns(claimant, self._clock):
             return await self._claim(entry, file, claimant)
@@ -256,13 +265,21 @@ _REFUSAL = {
 }
 
 
-def _hindrance(scope: Scope, headers: _Headers, entry: Entry) -> str | None:
+@lru_cache(maxsize=16384)
+def _asked(path: str, user_agent: bytes) -> _Asked:
+    """Read a path and a User-Agent; both are cut, so that a stranger's can neither fill the memory nor the log."""
+    folder, _slash, name = path[1:].rpartition("/")
+    in_name = _MAC_IN_NAME.search(name)
+    agent = user_agent.decode("latin-1")
+    return _Asked(folder, name, in_name.group().lower() if in_name else None, agent, agent_of(agent))
+
+
+def _hindrance(scope: Scope, headers: _Headers, entry: Entry, agent: Agent | None) -> str | None:
     """Why this request could not claim even if everything were armed; None when it could."""
     if scope["method"] != "GET":
         return "only GET releases"
     if not _CONDITIONS.isdisjoint(headers):
         return "a conditional or partial request releases nothing"
-    agent = agent_of(headers.get(b"user-agent", b"").decode("latin-1"))
     if agent is None or agent.vendor not in entry.agents:
         return "the User-Agent is not one of this vendor's phones"
     return None

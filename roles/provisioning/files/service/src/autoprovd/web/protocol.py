@@ -20,6 +20,9 @@ class _Gathering:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._pieces: list[bytes] = []
+        # What uvicorn asks several times for each request; __getattr__ is a slow way to find it.
+        self.is_closing = transport.is_closing
+        self.get_extra_info = transport.get_extra_info
 
     def write(self, data: bytes) -> None:
         """Write at the end of this turn of the loop."""
