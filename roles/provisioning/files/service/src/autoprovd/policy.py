@@ -44,6 +44,12 @@ class Policy(NamedTuple):
     starts_at_arming: bool
     """False: the window starts with the first claim; until then the grant waits."""
     min_proof: Proof
+    networks: tuple[str, ...] = ()
+    """The networks (CIDR) a claimant's address must be in; empty: any."""
+    on_theft: str = "report"
+    """What follows when someone else asks: ``report``, ``revoke`` or ``rekey``."""
+    shred: bool = False
+    """Destroy the sealed secret once it was released and nobody else waits for it."""
 
 
 _WINDOWED = frozenset({SecretClass.SIP, SecretClass.MENU})

@@ -16,6 +16,7 @@ can double it.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -194,6 +195,9 @@ class Release:
                     "released_at": None,
                     "releases": 0,
                     "confirmed_at": None,
+                    "networks": json.dumps(policy.networks) if policy.networks else None,
+                    "on_theft": policy.on_theft,
+                    "shred": policy.shred,
                 }
             )
             events.append(Event("armed", actor, *key, generation, {"window_seconds": policy.window_seconds}))

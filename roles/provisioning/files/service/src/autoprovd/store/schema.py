@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -53,8 +55,9 @@ secrets = Table(
     Column("line", Integer, primary_key=True),
     Column("secret_class", String(20), primary_key=True),
     Column("version", Integer, nullable=False),
-    Column("key_id", String(8), nullable=False),
+    Column("key_id", String(8), nullable=False),  # empty, like the box, once the secret was shredded
     Column("box", LargeBinary, nullable=False),
+    Column("origin", String(10), nullable=False, server_default="given"),  # or: generated
 )
 
 grants = Table(
@@ -78,6 +81,9 @@ grants = Table(
     Column("released_at", Float),
     Column("releases", Integer, nullable=False, server_default="0"),
     Column("confirmed_at", Float),
+    Column("networks", Text),  # JSON list of the networks it is released to; null: to any
+    Column("on_theft", String(10), nullable=False, server_default="report"),  # or: revoke, rekey
+    Column("shred", Boolean, nullable=False, server_default=false()),
     ForeignKeyConstraint(
         ["mac", "line", "secret_class"],
         ["secrets.mac", "secrets.line", "secrets.secret_class"],
@@ -128,6 +134,22 @@ recent_requests = Table(
     metadata,
     Column("mac", ForeignKey("phones.mac", ondelete="CASCADE"), primary_key=True),
     Column("requests", Text, nullable=False),  # JSON, newest last
+)
+
+changes = Table(
+    "changes",  # what other nodes on this database must read anew; written with what it tells of
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("mac", String(12)),  # null: every phone
+)
+
+nodes = Table(
+    "nodes",  # the services that work on this database
+    metadata,
+    Column("name", String(80), primary_key=True),
+    Column("version", String(20), nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
 )
 
 facts = Table(
