@@ -135,7 +135,7 @@ class Cluster:
         with psycopg.connect(
             host=str(self.folder), user="postgres", dbname=database, autocommit=True, connect_timeout=5
         ) as connection:
-            cursor = connection.execute(statement, parameters)  # type: ignore[call-overload]
+            cursor = connection.execute(statement, parameters)
             return cursor.fetchall() if cursor.description else []
 
     def _end(self, number: signal.Signals) -> None:
