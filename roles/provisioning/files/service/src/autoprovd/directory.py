@@ -82,7 +82,7 @@ class Entry:
             moment = clock.moment(0.0)
             if any(grant.concerns(claimant, moment) for grant in self.waiting):
                 return True
-        return any([grant.is_suspicious(claimant) for grant in self.closed])  # noqa: C419 - mostly one; no generator
+        return any(grant.is_suspicious(claimant) for grant in self.closed)
 
 
 class Request(NamedTuple):
