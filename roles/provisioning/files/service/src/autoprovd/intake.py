@@ -27,7 +27,9 @@ def take_phones(
 ) -> tuple[set[str], list[_T]]:
     """All MAC addresses of a list, and what ``take`` makes of each phone that is not as it was.
 
-    ``faults_of_rules`` tells what is wrong with the terms of release of a phone that is otherwise sound. Raises ``Refused`` with every fault of every phone; once one is found, nothing more is taken.
+    ``faults_of_rules`` tells what is wrong with the terms of release of a phone that is otherwise sound.
+
+    Raises ``Refused`` with every fault of every phone; once one is found, nothing more is taken.
     """
     taken: list[_T] = []
     faults: list[Fault] = []

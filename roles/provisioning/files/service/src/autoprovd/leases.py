@@ -34,17 +34,23 @@ class Lease(NamedTuple):
     """Seconds since 1970."""
 
 
-Parser = Callable[[str], Iterator[Lease]]
+class Kind(NamedTuple):
+    """How a server writes its leases."""
+
+    parse: Callable[[str], Iterator[Lease]]
+    end: bytes
+    """What an entry ends with."""
+    grows: bool
+    """Whether the server only appends to its file, until it begins a new one."""
 
 
 class _File:
     """One lease file, as far as it was read."""
 
-    def __init__(self, path: Path, parse: Parser, grows: bool) -> None:
+    def __init__(self, path: Path, kind: Kind) -> None:
         self.path = path
         self.leases: dict[str, Lease] = {}
-        self._parse = parse
-        self._grows = grows
+        self._kind = kind
         self._seen: tuple[int, ...] = ()
         self._read_to = 0
         self._unfinished = b""
@@ -56,20 +62,20 @@ class _File:
             seen = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
             if seen == self._seen:
                 return
-            is_longer = self._grows and seen[:2] == self._seen[:2] and found.st_size >= self._read_to
+            is_longer = self._kind.grows and seen[:2] == self._seen[:2] and found.st_size >= self._read_to
             if is_longer:
                 stream.seek(self._read_to)
             data = stream.read()
             after = os.fstat(stream.fileno())
-        if not self._grows and (after.st_size, after.st_mtime_ns) != seen[2:]:
+        if not self._kind.grows and (after.st_size, after.st_mtime_ns) != seen[2:]:
             return  # it is being written anew; what was read may be half of it
         if not is_longer:
             self.leases, self._read_to, self._unfinished = {}, 0, b""
         self._seen, self._read_to = seen, self._read_to + len(data)
         # What stands behind the last end of an entry is still being written.
-        whole, end, rest = (self._unfinished + data).rpartition(b"\n}\n" if self._parse is parse_dhcpd else b"\n")
+        whole, end, rest = (self._unfinished + data).rpartition(self._kind.end)
         self._unfinished = rest
-        for lease in self._parse((whole + end).decode("utf-8", "replace")):
+        for lease in self._kind.parse((whole + end).decode("utf-8", "replace")):
             self.leases[lease.address] = lease
 
     def forget(self) -> None:
@@ -84,25 +90,25 @@ class Leases:
         """``files``: the kind (a key of :data:`KINDS`) and the path of each."""
         self._files: list[tuple[_File, bool]] = []
         for kind, path in files:
-            parse, grows = KINDS[kind]
             # Kea's clean-up moves the file away, and writes it anew beside: .2 is what the clean-up before made,
             # .1 what it is at work on, .completed what it made of both.
             aside = [path.with_name(path.name + suffix) for suffix in (".2", ".1", ".completed")]
-            self._files += [(_File(name, parse, grows), False) for name in aside if kind == "kea"]
-            self._files.append((_File(path, parse, grows), True))
+            self._files += [(_File(name, KINDS[kind]), False) for name in aside if kind == "kea"]
+            self._files.append((_File(path, KINDS[kind]), True))
         self._now = now
         self._looked_at = -_AGE_SECONDS
         self._told: set[Path] = set()
 
-    def mac_of(self, address: str, fresh: bool = False) -> str | None:
-        """The MAC address (12 lower-case digits) an active lease gives that IP address to; None when there is none.
+    def look_again(self) -> None:
+        """Look at the files when next asked, however short the last look is ago."""
+        self._looked_at = -_AGE_SECONDS
 
-        ``fresh``: look at the files now, however short the last look is ago.
-        """
+    def mac_of(self, address: str) -> str | None:
+        """The MAC address (12 lower-case digits) an active lease gives that IP address to; None when there is none."""
         if not self._files:
             return None
         now = time.monotonic()
-        if fresh or now - self._looked_at >= _AGE_SECONDS:
+        if now - self._looked_at >= _AGE_SECONDS:
             self._looked_at = now
             self._refresh()
         known = [file.leases[address] for file, _needed in self._files if address in file.leases]
@@ -195,9 +201,9 @@ def _is_ipv4(text: str) -> bool:
     return True
 
 
-KINDS: dict[str, tuple[Parser, bool]] = {
-    "kea": (parse_kea, True),
-    "dnsmasq": (parse_dnsmasq, False),
-    "dhcpd": (parse_dhcpd, True),
+KINDS = {
+    "kea": Kind(parse_kea, b"\n", grows=True),
+    "dnsmasq": Kind(parse_dnsmasq, b"\n", grows=False),
+    "dhcpd": Kind(parse_dhcpd, b"\n}\n", grows=True),
 }
-"""The reader of each server's file, and whether the server only appends to it (until it writes a new one)."""
+"""The servers whose files are understood."""

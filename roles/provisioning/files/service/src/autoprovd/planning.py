@@ -85,7 +85,7 @@ class Plan:
         for change in self.changes[:_SHOWN_PHONES]:
             if change.before is not None:
                 before[change.mac] = json.loads(change.before)
-            after[change.mac] = json.loads(change.definition) | _shown_secrets(change)
+            after[change.mac] = json.loads(change.definition) | _shown_secrets(change) | _shown_terms(change)
         for mac, definition in list(self.removed.items())[:_SHOWN_PHONES]:
             before[mac] = json.loads(definition)
         rest = max(0, len(self.changes) - _SHOWN_PHONES) + max(0, len(self.removed) - _SHOWN_PHONES)
@@ -198,6 +198,12 @@ def _held_label(keyring: Keyring, row: Row[Any] | None) -> str | None:
 def _fingerprint(keyring: Keyring, item: Mapping[str, Any]) -> str:
     # The version stands in it: what an older program accepted is looked at again by a newer one.
     return keyring.fingerprint(json.dumps([__version__, item], sort_keys=True, separators=(",", ":"), default=str))
+
+
+def _shown_terms(change: Change) -> dict[str, str]:
+    so_far = json.loads(change.before).get("release", []) if change.before is not None else None
+    changed = so_far is not None and so_far != json.loads(change.definition).get("release", [])
+    return {"release holds": "for what is armed from now on"} if changed else {}
 
 
 def _shown_secrets(change: Change) -> dict[str, str]:

@@ -498,9 +498,7 @@ def _controller_faults(connection: Connection, moment: Moment, keys: Sequence[Gr
     return faults
 
 
-def _within_networks(
-    connection: Connection, keys: Collection[GrantKey], claimant: Claimant
-) -> Collection[GrantKey]:
+def _within_networks(connection: Connection, keys: Collection[GrantKey], claimant: Claimant) -> Collection[GrantKey]:
     """The grants whose terms let that source address in; read under the write lock, so that they stand."""
     shut = {
         _grant_key(row)

@@ -120,9 +120,7 @@ def _without_effect(rule: PhoneRule, place: str, said: Sequence[str], models: _M
         yield Fault(f"{place}.on_theft", what, "leave it out where mode is always")
 
 
-def _resolved(
-    room: Vendor, model: Model, settings: ReleaseSettings, own: Sequence[PhoneRule]
-) -> Iterator[Fault]:
+def _resolved(room: Vendor, model: Model, settings: ReleaseSettings, own: Sequence[PhoneRule]) -> Iterator[Fault]:
     for secret_class in sorted(room.secret_classes(model)):
         yield from faults_of_terms(_terms(room, model, secret_class, settings, own), room, model)
 

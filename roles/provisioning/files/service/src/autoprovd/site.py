@@ -363,9 +363,7 @@ def _grants_to_arm(change: Change, settings: Settings) -> Iterable[tuple[GrantKe
         if key in change.generated and key.secret_class is SecretClass.SIP:
             audiences.append(Audience.CONTROLLER)
         for audience in audiences:
-            policy = policy_for(
-                change.vendor, change.model, key.secret_class, audience, settings.release, change.rules
-            )
+            policy = policy_for(change.vendor, change.model, key.secret_class, audience, settings.release, change.rules)
             yield GrantKey(change.mac, *key, audience), policy
 
 

@@ -39,8 +39,6 @@ def agent_of(user_agent: str) -> Agent | None:
     return None
 
 
-
-
 def models_of(vendor: str | None, model: str | None) -> list[tuple[Vendor, Model]]:
     """All models there are, or those of a vendor, or the one of that name; empty when there is none."""
     rooms = [VENDORS[vendor]] if vendor is not None else VENDORS.values()
