@@ -196,7 +196,7 @@ def _advice_after_rekeying(mac: str, stolen: Sequence[GrantKey], given: Collecti
     if kept:
         names = ", ".join(f"{key.secret_class} {key.line}" if key.line else str(key.secret_class) for key in kept)
         advice.append(
-            f"Someone else asked for secrets that were given, not generated here, and so could not be replaced: {names}. "
-            "Change them where they come from, a SIP password at the PBX first, and then in the phone list."
+            "Someone else asked for secrets that were given, not generated here, and so could not be replaced: "
+            f"{names}. Change them where they come from, a SIP password at the PBX first, and then in the phone list."
         )
     return advice
