@@ -20,7 +20,9 @@ KEA_HEAD = (
 )
 
 
-def kea(address: str, mac: str = "00:04:13:96:d9:b4", lifetime: int = 3600, expire: int = NOW + 60, state: int = 0) -> str:
+def kea(
+    address: str, mac: str = "00:04:13:96:d9:b4", lifetime: int = 3600, expire: int = NOW + 60, state: int = 0
+) -> str:
     return f"{address},{mac},01:{mac},{lifetime},{expire},1,0,0,snom&#x2cdesk,{state},,0\n"
 
 
@@ -199,7 +201,9 @@ def test_dhcpd(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", sorted(leases.KINDS))
 def test_what_is_no_lease_is_passed_over(tmp_path: Path, kind: str) -> None:
     dhcp = Dhcp(tmp_path / "leases", kind)
-    dhcp.path.write_bytes(os.urandom(4096) + b"\n}\n,,,,,,,,,,,\nlease 1.2.3.4 {\n}\n1 2 3\n\xff\xfe\n198.18.0.20,x,y,1,1,1,1,1,1,0\n")
+    dhcp.path.write_bytes(
+        os.urandom(4096) + b"\n}\n,,,,,,,,,,,\nlease 1.2.3.4 {\n}\n1 2 3\n\xff\xfe\n198.18.0.20,x,y,1,1,1,1,1,1,0\n"
+    )
     assert dhcp.mac_of("198.18.0.20") is None
 
 
