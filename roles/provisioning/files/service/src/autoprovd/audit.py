@@ -27,8 +27,8 @@ _FIELDS = ("seq", "at", "event", "mac", "line", "secret_class", "audience", "gen
 class Event:
     """Something worth remembering for good.
 
-    ``name`` is one of: created, updated, removed, armed, released, repeated, refused, suspect, confirmed, revoked,
-    sealed, settings, token, read.
+    ``name`` is one of: created, updated, removed, armed, released, repeated, refused, suspect, rekeyed, confirmed,
+    revoked, sealed, settings, token, read.
     """
 
     name: str

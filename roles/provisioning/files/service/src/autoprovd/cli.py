@@ -196,11 +196,13 @@ def why(appliance: _Appliance, mac: str, as_json: bool) -> None:
         return
     click.echo(f"{_spell(mac)}  {content['vendor']} {content['model']}  {content['name']}\n")
     grants = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("Secret", "For", "State", "Because"):
+    for heading in ("Secret", "For", "State", "Because", "Terms"):
         grants.add_column(heading)
     for grant in content["grants"]:
         style = _STATE_STYLE.get(grant["state"], "")
-        grants.add_row(_grant_name(grant), grant["audience"], Text(grant["state"], style), grant["because"])
+        grants.add_row(
+            _grant_name(grant), grant["audience"], Text(grant["state"], style), grant["because"], _terms(grant)
+        )
     _console().print(grants)
     if content["requests"]:
         requests = Table(box=None, header_style="bold", pad_edge=False)
@@ -271,6 +273,21 @@ def _selection(mac: str, secrets: Sequence[str], line: int | None) -> dict[str, 
 
 def _grant_name(grant: dict[str, Any]) -> str:
     return f"{grant['secret_class']} {grant['line']}" if grant["line"] else str(grant["secret_class"])
+
+
+def _terms(grant: dict[str, Any]) -> str:
+    terms = [grant["mode"]]
+    if grant["mode"] != "always":
+        terms[0] += f" {grant['window_seconds']:g} s"
+    if grant["audience"] == "phone":
+        terms.append(f"proof {grant['proof']}")
+    if grant["networks"]:
+        terms.append(f"from {', '.join(grant['networks'])}")
+    if grant["on_theft"] != "report":
+        terms.append(f"theft: {grant['on_theft']}")
+    if grant["shred"]:
+        terms.append("shred")
+    return ", ".join(terms)
 
 
 def _spell(mac: str) -> str:

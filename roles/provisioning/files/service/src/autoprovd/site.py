@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, tuple_, update
@@ -24,6 +24,7 @@ from autoprovd.planning import Change, Difference, definitions_of, held_secrets,
 from autoprovd.policy import Policy, policy_for
 from autoprovd.release import GrantKey, Release, grants_of, label_place, place
 from autoprovd.render import Document
+from autoprovd.rules import faults_of_settings
 from autoprovd.sealing import Keyring, Sealed
 from autoprovd.store import Store, fact, insert_into, set_fact
 from autoprovd.store.schema import documents, phones, secrets
@@ -31,6 +32,7 @@ from autoprovd.vendors import render, secret_keys
 
 _BATCH = 500
 """How many phones are written in one go; the transaction is one all the same."""
+_FROM_NOW_ON = "The terms of release hold for what is armed from now on; what waits keeps those it was armed under.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,13 @@ class Site:
         with self._writing:
             current = self.settings()
             new, faults = parse_settings(current, change)
-            if new is None:
+            if new is not None and new.release != current.release:
+                faults = list(faults_of_settings(new.release, self._phones_with_rules()))
+            if new is None or faults:
                 raise invalid(faults, "the settings")
             difference = Difference(spell(current.model_dump(mode="json")), spell(new.model_dump(mode="json")))
+            if new.release != current.release:
+                difference = replace(difference, after=difference.after + _FROM_NOW_ON)
             changed = new != current
             if changed and not dry_run:
                 rendered = self._render_all(new)
@@ -92,6 +98,13 @@ class Site:
                     audit.append(connection, self._keyring.audit_key, moment.wall, [Event("settings", actor)])
                 self._tell(None)
             return changed, difference, new
+
+    def _phones_with_rules(self) -> list[Phone]:
+        with self._store.read() as connection:
+            # Only a phone with rules of its own has this field in its definition; names may have the word as well.
+            query = select(phones.c.definition).where(phones.c.definition.contains('"release":['))
+            found = [Phone.model_validate_json(text) for text in connection.execute(query).scalars()]
+        return [phone for phone in found if phone.release]
 
     def render_after_upgrade(self) -> int:
         """Render all files anew when another version of this program rendered them; the number of phones."""
@@ -113,7 +126,8 @@ class Site:
         with self._writing:
             with self._store.read() as connection:
                 settings = _settings(connection)
-                plan = plan_phones(connection, self._keyring, raw, purge, None if dry_run else settings)
+                rendering = None if dry_run else settings
+                plan = plan_phones(connection, self._keyring, raw, purge, rendering, settings.release)
             result = PhonesResult(
                 created=[change.mac for change in plan.changes if change.before is None],
                 updated=[change.mac for change in plan.changes if change.before is not None],
@@ -196,7 +210,8 @@ class Site:
             for key, secret in change.secrets.items():
                 version = change.versions[key]
                 sealed = self._keyring.seal(secret, place(change.mac, key, version))
-                rows.append(_secret_row(change.mac, key, version, sealed))
+                origin = "generated" if key in change.generated else "given"
+                rows.append(_secret_row(change.mac, key, version, sealed, origin))
         _upsert_secrets(connection, rows)
 
     @staticmethod
@@ -253,7 +268,9 @@ class Site:
                 targets = _with_other_audience(targets)
             before = _states(connection, moment, targets)
             wanted = {
-                key: policy_for(phone.vendor, phone.model, key.secret_class, key.audience, settings.release)
+                key: policy_for(
+                    phone.vendor, phone.model, key.secret_class, key.audience, settings.release, phone.release
+                )
                 for key, phone in targets.items()
                 if new_password or before.get(key, ("", None))[0] != "armed"
             }
@@ -317,7 +334,7 @@ class Site:
             for key in sorted({SecretKey(grant.line, grant.secret_class) for grant in wanted if grant.mac == mac}):
                 version = held[key].version + 1
                 sealed = self._keyring.seal(passwords.generate(key.secret_class), place(mac, key, version))
-                rows.append(_secret_row(mac, key, version, sealed))
+                rows.append(_secret_row(mac, key, version, sealed, "generated"))
             # A password given in the phone list no longer holds; the list must be looked at again.
             connection.execute(update(phones).where(phones.c.mac == mac).values(fingerprint=None))
         _upsert_secrets(connection, rows)
@@ -355,11 +372,11 @@ def _grants_to_arm(change: Change, settings: Settings) -> Iterable[tuple[GrantKe
         if key in change.generated and key.secret_class is SecretClass.SIP:
             audiences.append(Audience.CONTROLLER)
         for audience in audiences:
-            policy = policy_for(change.vendor, change.model, key.secret_class, audience, settings.release)
+            policy = policy_for(change.vendor, change.model, key.secret_class, audience, settings.release, change.rules)
             yield GrantKey(change.mac, *key, audience), policy
 
 
-def _secret_row(mac: str, key: SecretKey, version: int, sealed: Sealed) -> dict[str, Any]:
+def _secret_row(mac: str, key: SecretKey, version: int, sealed: Sealed, origin: str) -> dict[str, Any]:
     return {
         "mac": mac,
         "line": key.line,
@@ -367,6 +384,7 @@ def _secret_row(mac: str, key: SecretKey, version: int, sealed: Sealed) -> dict[
         "version": version,
         "key_id": sealed.key_id,
         "box": sealed.box,
+        "origin": origin,
     }
 
 
@@ -385,7 +403,7 @@ def _upsert_secrets(connection: Connection, rows: Sequence[Mapping[str, Any]]) -
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["mac", "line", "secret_class"],
-            set_={"version": new.version, "key_id": new.key_id, "box": new.box},
+            set_={"version": new.version, "key_id": new.key_id, "box": new.box, "origin": new.origin},
         ),
         list(rows),
     )

@@ -22,6 +22,7 @@ from autoprovd import __version__, log
 from autoprovd.config import Config, parse_address
 from autoprovd.directory import Directory
 from autoprovd.faults import Refused
+from autoprovd.leases import Leases
 from autoprovd.neighbours import Neighbours
 from autoprovd.overview import Overview
 from autoprovd.release import Release
@@ -30,7 +31,7 @@ from autoprovd.site import Site
 from autoprovd.store import Store
 from autoprovd.tokens import Tokens
 from autoprovd.web import api, phones
-from autoprovd.web.protocol import Protocol
+from autoprovd.web.protocol import CertifyingProtocol, Protocol
 
 _SAVE_SECONDS, _ATTEND_SECONDS = 30.0, 5.0
 
@@ -41,6 +42,7 @@ class _Door:
     application: Any
     listener: socket.socket
     tls: bool
+    asks_for_certificate: bool = False
 
 
 class _Server(uvicorn.Server):
@@ -72,7 +74,8 @@ def serve(config: Config) -> None:
     site.on_change(directory.forget)
     overview = Overview(store, keyring, directory)
     parts = api.Parts(store, keyring, release, site, overview, Tokens(store, keyring))
-    doors = _doors(config, phones.PhoneFiles(directory, release, store.clock, Neighbours()), parts)
+    leases = Leases([(file.kind, file.path) for file in config.identity.lease_files])
+    doors = _doors(config, phones.PhoneFiles(directory, release, store.clock, Neighbours(), leases), parts)
     log.event("started", version=__version__, count=rendered, listener=", ".join(door.name for door in doors))
     try:
         uvicorn_loop(_run(config, doors, store, directory))
@@ -98,6 +101,10 @@ def _doors(config: Config, for_phones: Any, parts: api.Parts) -> list[_Door]:
         (listen.admin_https, over_https, True, "admin https"),
     ):
         doors += [_Door(f"{name} {text}", application, _listener(text), tls) for text in addresses]
+    doors += [
+        _Door(f"phones mutual tls {text}", for_phones, _listener(text), True, asks_for_certificate=True)
+        for text in listen.phones_mutual_tls
+    ]
     if listen.admin_socket is not None:
         local = _local_listener(listen.admin_socket)
         doors.append(_Door(f"admin {listen.admin_socket}", api.application(parts, on_socket=True), local, False))
@@ -138,9 +145,10 @@ def _uvicorn(config: Config, door: _Door) -> _Server:
     tls: dict[str, Any] = {}
     if door.tls:
         tls = {"ssl_certfile": str(config.tls.certificate_file), "ssl_keyfile": str(config.tls.key_file)}
+    authorities = _authorities(config.tls.client_ca_file) if door.asks_for_certificate else None
     settings = uvicorn.Config(
         door.application,
-        http=Protocol,
+        http=CertifyingProtocol if door.asks_for_certificate else Protocol,
         ws="none",
         lifespan="off",
         access_log=False,
@@ -162,7 +170,28 @@ def _uvicorn(config: Config, door: _Door) -> _Server:
         ) from None
     if settings.ssl is not None:
         settings.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+        if authorities is not None:
+            settings.ssl.verify_mode = ssl.CERT_REQUIRED
+            settings.ssl.load_verify_locations(cadata=authorities)
     return _Server(settings)
+
+
+def _authorities(file: Path | None) -> str:
+    """The certificates of those who sign phones' certificates, known to be readable."""
+    try:
+        text = Path(file or "").read_text("ascii")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=text)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        reason = (
+            error.strerror
+            if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError)
+            else None
+        )
+        reason = reason or "it holds no certificates in PEM"
+        raise Refused(
+            "unavailable", f"the authorities in {file} (tls.client_ca_file) cannot be used: {reason}"
+        ) from None
+    return text
 
 
 async def _run(config: Config, doors: list[_Door], store: Store, directory: Directory) -> None:
