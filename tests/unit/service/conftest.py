@@ -14,6 +14,7 @@ import pytest
 
 from autoprovd.clock import Clock
 from autoprovd.directory import Directory
+from autoprovd.keys import Keys
 from autoprovd.neighbours import Neighbours
 from autoprovd.overview import Overview
 from autoprovd.release import Release
@@ -74,6 +75,8 @@ class Box:
         self.database = folder / "autoprov.sqlite"
         self.store = Store(f"sqlite:///{self.database}", self.clock)
         self.store.migrate()
+        self.keys = Keys(self.store, self.keyring)
+        self.keys.settle()
         self.release = Release(self.store, self.keyring)
         self.site = Site(self.store, self.keyring, self.release)
         self.directory = Directory(self.store)

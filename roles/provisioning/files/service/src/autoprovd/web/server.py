@@ -21,6 +21,7 @@ from autoprovd import __version__, log
 from autoprovd.config import Config, parse_address
 from autoprovd.directory import Directory
 from autoprovd.faults import Refused
+from autoprovd.keys import Keys
 from autoprovd.neighbours import Neighbours
 from autoprovd.overview import Overview
 from autoprovd.release import Release
@@ -28,10 +29,9 @@ from autoprovd.sealing import load_keyring
 from autoprovd.site import Site
 from autoprovd.store import Store
 from autoprovd.tokens import Tokens
+from autoprovd.upkeep import Upkeep
 from autoprovd.web import api, phones
 from autoprovd.web.protocol import Protocol
-
-_SAVE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +52,24 @@ class _Server(uvicorn.Server):
 
 def serve(config: Config) -> None:
     """Run until SIGTERM or SIGINT. Raises ``Refused`` when it cannot start."""
+    # Its default would end the service; the loop takes it over once it runs.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     keyring = load_keyring(config.keys.sealing_key_file)
     store = Store(config.database.url)
     store.migrate()
+    keys = Keys(store, keyring, config.keys.sealing_key_file)
+    keys.settle()
     release = Release(store, keyring)
     site = Site(store, keyring, release)
     rendered = site.render_after_upgrade()
     directory = Directory(store)
     site.on_change(directory.forget)
     overview = Overview(store, keyring, directory)
-    parts = api.Parts(store, keyring, release, site, overview, Tokens(store, keyring))
+    parts = api.Parts(store, keyring, release, site, overview, Tokens(store, keyring), keys)
     doors = _doors(config, phones.PhoneFiles(directory, release, store.clock, Neighbours()), parts)
     log.event("started", version=__version__, count=rendered, listener=", ".join(door.name for door in doors))
     try:
-        uvicorn_loop(_run(config, doors, directory))
+        uvicorn_loop(_run(config, doors, Upkeep(config, store, directory, release, keys)))
     finally:
         store.close()
     log.event("stopped")
@@ -155,7 +159,7 @@ def _uvicorn(config: Config, door: _Door) -> _Server:
     return _Server(settings)
 
 
-async def _run(config: Config, doors: list[_Door], directory: Directory) -> None:
+async def _run(config: Config, doors: list[_Door], upkeep: Upkeep) -> None:
     servers = [(_uvicorn(config, door), door) for door in doors]
     loop = asyncio.get_running_loop()
 
@@ -165,24 +169,12 @@ async def _run(config: Config, doors: list[_Door], directory: Directory) -> None
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    saving = asyncio.create_task(_save_regularly(directory))
+    upkeeping = asyncio.create_task(upkeep.run())
+    loop.add_signal_handler(signal.SIGHUP, upkeep.reload)
     try:
         async with asyncio.TaskGroup() as group:
             for server, door in servers:
                 group.create_task(server.serve(sockets=[door.listener]))
     finally:
-        saving.cancel()
-        await asyncio.to_thread(_save, directory)
-
-
-async def _save_regularly(directory: Directory) -> None:
-    while True:
-        await asyncio.sleep(_SAVE_SECONDS)
-        await asyncio.to_thread(_save, directory)
-
-
-def _save(directory: Directory) -> None:
-    try:
-        directory.save()
-    except Refused as refusal:
-        log.event("recent requests not saved", 30, reason=refusal.message)
+        upkeeping.cancel()
+        await asyncio.to_thread(upkeep.end)
