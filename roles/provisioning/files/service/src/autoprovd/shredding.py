@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _KEPT = frozenset({SecretClass.PROVISIONING})
 """The service compares phones' answers with these."""
 _ACTOR = "autoprovd"
+_BUSY_SECONDS = 5.0
+"""How long a clean-up waits for readers of the write-ahead log; it is tried again later."""
 
 
 class Shreddable(NamedTuple):
@@ -86,7 +88,7 @@ def scrub(url: str) -> bool:
     if target.get_backend_name() == "sqlite":
         if target.database is None:
             return True
-        connection = sqlite3.connect(target.database, timeout=5)
+        connection = sqlite3.connect(target.database, timeout=_BUSY_SECONDS)
         try:
             (busy, *_pages) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error as error:
