@@ -96,7 +96,9 @@ def scrub(url: str) -> bool:
         finally:
             connection.close()
         return not busy
-    engine = create_engine(target, isolation_level="AUTOCOMMIT", hide_parameters=True)
+    engine = create_engine(
+        target.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT", hide_parameters=True
+    )
     try:
         with engine.connect() as vacuum:
             vacuum.exec_driver_sql("VACUUM secrets")
