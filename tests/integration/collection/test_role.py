@@ -50,11 +50,15 @@ class Appliance:
 
     def configure(self, *arguments: str, **variables: Any) -> tuple[int, str]:
         """Run playbooks/site.yml: exit status and output."""
+        return self.play("playbooks/site.yml", *arguments, **variables)
+
+    def play(self, playbook: str, *arguments: str, **variables: Any) -> tuple[int, str]:
+        """Run a playbook: exit status and output."""
         host = {**VARIABLES, "machine_pid": self.machine.pid, **variables}
         inventory = self.folder / "inventory.json"
         inventory.write_text(json.dumps({"all": {"children": {"autoprov_appliances": {"hosts": {"box": host}}}}}))
         done = subprocess.run(
-            [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, "playbooks/site.yml", *arguments],
+            [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, playbook, *arguments],
             cwd=REPOSITORY,
             env=self.environment,
             capture_output=True,
@@ -145,9 +149,42 @@ def test_from_a_fresh_host_to_a_running_service(appliance: Appliance) -> None:
     status, output = appliance.configure(provisioning_tls_certificate=certificate)
     assert "together or neither" in output
 
+    assert_the_key_is_exchanged(appliance)
+
     status, output = appliance.configure(provisioning_http_listen=["203.0.113.1:50080"])
     assert status == 2
     assert "cannot listen on 203.0.113.1:50080" in output
+
+
+def assert_the_key_is_exchanged(appliance: Appliance) -> None:
+    """playbooks/rotate_key.yml: what check mode foretells, the run, and a run that finishes one that was broken off."""
+
+    def keys() -> list[str]:
+        return [key["id"] for key in json.loads(appliance.says("autoprov key status --json"))["keys"]]
+
+    first, process = keys(), appliance.says("pgrep -u autoprov")
+    status, output = appliance.play("playbooks/rotate_key.yml", "--check")
+    assert status == 0, output
+    assert f"a new key before {first[0]}" in output
+    assert keys() == first
+
+    status, output = appliance.play("playbooks/rotate_key.yml", "-vvv", "--diff")
+    assert status == 0, output
+    assert_nothing_planted(output)
+    second = keys()
+    assert len(second) == 1
+    assert second != first
+    assert appliance.says("cat /etc/autoprov/sealing.key").strip() not in output
+    assert appliance.says("stat -c '%U %a' /etc/autoprov/sealing.key") == "autoprov 400\n"
+
+    added = appliance.says("/opt/autoprov/venv/bin/autoprovd generate-key --add /etc/autoprov/sealing.key").strip()
+    status, output = appliance.play("playbooks/rotate_key.yml")
+    assert status == 0, output
+    assert keys() == [added], "the exchange that was begun"
+    assert appliance.says("pgrep -u autoprov") == process, "it served phones all the time"
+    assert "is whole" in appliance.says("autoprov audit verify")
+    status, output = appliance.configure()
+    assert "changed=0" in output, output
 
 
 def test_the_unit_is_hardened(tmp_path: Path) -> None:
