@@ -7,6 +7,7 @@ Molecule covers systemd. The machine is that of the demo: namespaces with a copy
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -150,6 +151,7 @@ def test_from_a_fresh_host_to_a_running_service(appliance: Appliance) -> None:
     assert "together or neither" in output
 
     assert_the_key_is_exchanged(appliance)
+    assert_a_credential_is_exchanged(appliance)
 
     status, output = appliance.configure(provisioning_http_listen=["203.0.113.1:50080"])
     assert status == 2
@@ -185,6 +187,36 @@ def assert_the_key_is_exchanged(appliance: Appliance) -> None:
     assert "is whole" in appliance.says("autoprov audit verify")
     status, output = appliance.configure()
     assert "changed=0" in output, output
+
+
+def assert_a_credential_is_exchanged(appliance: Appliance) -> None:
+    """The script of the playbook with an encrypted credential, as systemd keeps it; here it only needs the program."""
+    if not shutil.which("systemd-creds"):
+        return
+    script = base64.b64encode((TEMPLATES.parent / "files" / "exchange-key.sh").read_bytes()).decode()
+    program, folder = "/opt/autoprov/venv/bin/autoprovd", "/root/keys"
+    appliance.says(
+        f"mkdir -m 700 {folder} && cd {folder} && umask 077 && {program} generate-key key"
+        " && systemd-creds encrypt --name=autoprov-sealing-key key sealing.cred"
+        f" && cp /etc/autoprov/autoprovd.toml . && echo {script} | base64 -d >exchange-key.sh"
+    )
+
+    def held() -> list[str]:
+        return appliance.says(f"systemd-creds decrypt --name=autoprov-sealing-key {folder}/sealing.cred -").split()
+
+    def exchange(action: str, *ids: str) -> str:
+        return appliance.says(f"sh {folder}/exchange-key.sh {action} {program} {folder} {' '.join(ids)} 2>&1 || true")
+
+    first = held()
+    assert exchange("add") == "changed\n"
+    second = held()
+    assert len(second) == 2
+    assert second[1:] == first
+    assert exchange("add") == "", "an exchange was begun already"
+    assert "does not use key" in exchange("retire", "00000000")
+    assert held() == second, "the service did not say that it may go"
+    left = appliance.says(f"ls {folder}; ls -d /run/autoprov-key.* 2>/dev/null || true").split()
+    assert left == ["autoprovd.toml", "exchange-key.sh", "key", "sealing.cred"]
 
 
 def test_the_unit_is_hardened(tmp_path: Path) -> None:
