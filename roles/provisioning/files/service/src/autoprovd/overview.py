@@ -74,6 +74,13 @@ class Overview:
             "advice": _advice(mac, grants, given, requests, shown["server_path"]),
         }
 
+    def record_reading(self, mac: str, what: str, actor: str) -> None:
+        """A person was shown this about a phone."""
+        with self._store.write() as connection:
+            moment = self._store.moment(connection)
+            event = Event("read", actor, mac, detail={"what": what})
+            audit.append(connection, self._keyring.audit_key, moment.wall, [event])
+
     def files(self, mac: str) -> dict[str, Document]:
         """The files a phone is given, by name, its main file first: the one with the most secrets in it."""
         with self._store.read() as connection:

@@ -171,9 +171,7 @@ def _compare_secrets(connection: Connection, keyring: Keyring, phone: Phone, cha
             change.versions[key] = 1
             if key not in given:
                 change.generated.add(key)
-        elif key in given and given[key] != keyring.open(
-            Sealed(row.key_id, row.box), place(phone.mac, key, row.version)
-        ):
+        elif key in given and not _is_held(keyring, phone.mac, key, row, given[key]):
             change.secrets[key] = given[key]
             change.versions[key] = row.version + 1
     change.dropped = [key for key in held if key not in keys]
@@ -185,8 +183,15 @@ def held_secrets(connection: Connection, mac: str) -> dict[SecretKey, Row[Any]]:
     return {SecretKey(row.line, SecretClass(row.secret_class)): row for row in rows}
 
 
-def _held_secret(keyring: Keyring, mac: str, key: SecretKey, row: Row[Any]) -> str:
-    return keyring.open(Sealed(row.key_id, row.box), place(mac, key, row.version))
+def _is_held(keyring: Keyring, mac: str, key: SecretKey, row: Row[Any], given: str) -> bool:
+    if not row.box:  # shredded
+        return bool(row.fingerprint == secret_fingerprint(keyring, mac, key, given))
+    return keyring.open(Sealed(row.key_id, row.box), place(mac, key, row.version)) == given
+
+
+def secret_fingerprint(keyring: Keyring, mac: str, key: SecretKey, given: str) -> str:
+    """By which a given secret is known again when it was shredded; another for each account."""
+    return keyring.fingerprint(f"{mac}/{key.line}/{key.secret_class}/{given}")
 
 
 def _held_label(keyring: Keyring, row: Row[Any] | None) -> str | None:

@@ -17,7 +17,6 @@ can double it.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -42,15 +41,17 @@ from sqlalchemy import (
     update,
 )
 
-from autoprovd import audit, log, theft
+from autoprovd import audit, log, shredding, theft
 from autoprovd.audit import Event
 from autoprovd.clock import Moment
 from autoprovd.faults import Fault, Refused
 from autoprovd.model import PHONE_LINE, Audience, ReleaseSettings, SecretClass, SecretKey
 from autoprovd.policy import Mode, Policy, Proof, is_inside
 from autoprovd.sealing import Keyring, Sealed
+from autoprovd.shredding import Shreddable
 from autoprovd.store import Store
 from autoprovd.store.schema import grants, phones, secrets
+from autoprovd.tally import Tally
 
 _G = grants.c
 
@@ -182,7 +183,9 @@ class Release:
     def __init__(self, store: Store, keyring: Keyring) -> None:
         self._store = store
         self._keyring = keyring
-        self._refusals = _Refusals()
+        self.tally = Tally(store, keyring)
+        """Refusals and readings that are counted rather than written one by one."""
+        self._to_scrub = True  # at the first opportunity: an earlier run may have ended before it did
 
     # -- arming and revoking: only the API gets here ------------------------------------------------------------------
 
@@ -277,11 +280,13 @@ class Release:
             lost = [key for key in keys if key not in won]
             events = [_release_event(key, taken, claimant) for key, taken in won.items()]
             events += suspicions
-            if lost and not events and self._refusals.is_news(mac, claimant):
-                events.append(Event("refused", claimant.identity, mac, detail={"from": claimant.address}))
+            if lost and not events:
+                events += self.tally.now("refused", mac, claimant.identity, claimant.address, _reason(claimant))
+            sealed = _sealed(connection, won)
+            if any(taken.shred and taken.mode == Mode.ONCE for taken in won.values()):
+                events += self._shred(connection, moment, [mac])
             audit.append(connection, self._keyring.audit_key, moment.wall, events)
             self._store.advance(connection, moment)
-            sealed = _sealed(connection, won)
         return {SecretKey(key.line, key.secret_class): self._open(key, row) for key, row in sealed.items()}
 
     def claim_for_controller(
@@ -317,16 +322,44 @@ class Release:
                 .values(state="released", confirmed_at=moment.wall)
                 .returning(_G.line, _G.secret_class, _G.generation)
             ).all()
-            audit.append(
-                connection,
-                self._keyring.audit_key,
-                moment.wall,
-                [
-                    Event("confirmed", claimant.identity, mac, row.line, row.secret_class, "phone", row.generation)
-                    for row in closed
-                ],
-            )
+            events = [
+                Event("confirmed", claimant.identity, mac, row.line, row.secret_class, "phone", row.generation)
+                for row in closed
+            ]
+            events += self._shred(connection, moment, [mac])
+            audit.append(connection, self._keyring.audit_key, moment.wall, events)
             self._store.advance(connection, moment)
+
+    def refused(self, mac: str, claimant: Claimant, reason: str) -> None:
+        """Count a refusal for which the database was not asked; it is written by the tally."""
+        self.tally.count("refused", mac, claimant.identity, claimant.address, reason)
+
+    def shred(self, url: str) -> int:
+        """Destroy what was released for good and is wanted destroyed; then clean the database's files at that URL.
+
+        Blocks, but for no longer than the database needs. The number of secrets destroyed here.
+        """
+        with self._store.read() as connection:
+            spent = self._spent(connection, self._store.moment(connection), None)
+        if spent:
+            with self._store.write() as connection:
+                moment = self._store.moment(connection)
+                events = self._shred(connection, moment, {secret.mac for secret in spent})
+                audit.append(connection, self._keyring.audit_key, moment.wall, events)
+        if self._to_scrub:
+            self._to_scrub = False
+            self._to_scrub = not shredding.scrub(url)
+        return len(spent)
+
+    def _spent(self, connection: Connection, moment: Moment, macs: Collection[str] | None) -> list[Shreddable]:
+        wanted = shredding.shreddable(connection, macs)
+        held = grants_of(connection, moment, {secret.mac for secret in wanted}) if wanted else {}
+        return shredding.spent(wanted, held)
+
+    def _shred(self, connection: Connection, moment: Moment, macs: Collection[str]) -> list[Event]:
+        spent = self._spent(connection, moment, macs)
+        self._to_scrub = self._to_scrub or bool(spent)
+        return shredding.destroy(connection, spent)
 
     def verifier(self, mac: str, secret_class: SecretClass) -> str | None:
         """A phone-wide secret to check a phone's answer against; it is compared with, never sent."""
@@ -409,25 +442,6 @@ class Release:
         )
 
 
-class _Refusals:
-    """Which refusals are news: a claimant that keeps asking is written down once a minute, not at every request."""
-
-    _SECONDS = 60.0
-    _MOST = 10_000
-
-    def __init__(self) -> None:
-        self._told: dict[tuple[str, str], float] = {}
-
-    def is_news(self, mac: str, claimant: Claimant) -> bool:
-        now = time.monotonic()
-        if now - self._told.get((mac, claimant.identity), -self._SECONDS) < self._SECONDS:
-            return False
-        if len(self._told) >= self._MOST:
-            self._told.clear()
-        self._told[mac, claimant.identity] = now
-        return True
-
-
 def place(mac: str, key: SecretKey, version: int) -> str:
     """Where a secret is sealed to."""
     return f"{mac}/{key.line}/{key.secret_class}/{version}"
@@ -483,6 +497,11 @@ def _grant(row: Row[Any], moment: Moment) -> Grant:
 
 def _grant_key(row: Any) -> GrantKey:
     return GrantKey(row.mac, row.line, SecretClass(row.secret_class), Audience(row.audience))
+
+
+def _reason(claimant: Claimant) -> str:
+    contradicted = "the neighbour table knows the source address with another MAC address"
+    return contradicted if claimant.proof is Proof.NONE else "nothing is armed for this claimant"
 
 
 def _terms_again(grant: Grant | None) -> Policy:
@@ -578,7 +597,7 @@ _TAKE = (
         expires_boot=func.coalesce(_G.expires_boot, bindparam("boot", type_=Float) + _LEASE),
         boot_id=case((_G.expires_at.is_(None), _BOOT_NOW), else_=_G.boot_id),
     )
-    .returning(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation, _G.releases)
+    .returning(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation, _G.releases, _G.mode, _G.shred)
 )
 
 _SUSPECT = (

@@ -20,7 +20,7 @@ from autoprovd.audit import Event
 from autoprovd.clock import Moment, iso_time
 from autoprovd.faults import Fault, Refused, invalid
 from autoprovd.model import Audience, Phone, SecretClass, SecretKey, Settings, parse_settings
-from autoprovd.planning import Change, Difference, definitions_of, held_secrets, plan_phones, spell
+from autoprovd.planning import Change, Difference, definitions_of, held_secrets, plan_phones, secret_fingerprint, spell
 from autoprovd.policy import Policy, policy_for
 from autoprovd.release import GrantKey, Release, grants_of, label_place, place
 from autoprovd.render import Document
@@ -210,8 +210,11 @@ class Site:
             for key, secret in change.secrets.items():
                 version = change.versions[key]
                 sealed = self._keyring.seal(secret, place(change.mac, key, version))
-                origin = "generated" if key in change.generated else "given"
-                rows.append(_secret_row(change.mac, key, version, sealed, origin))
+                if key in change.generated:
+                    rows.append(_secret_row(change.mac, key, version, sealed, "generated"))
+                else:
+                    known_by = secret_fingerprint(self._keyring, change.mac, key, secret)
+                    rows.append(_secret_row(change.mac, key, version, sealed, "given", known_by))
         _upsert_secrets(connection, rows)
 
     @staticmethod
@@ -274,6 +277,8 @@ class Site:
                 for key, phone in targets.items()
                 if new_password or before.get(key, ("", None))[0] != "armed"
             }
+            if not new_password:
+                _refuse_shredded(connection, wanted)
             if new_password and not dry_run:
                 self._renew(connection, wanted)
             if not dry_run:
@@ -365,6 +370,25 @@ def _unknown(mac: str) -> Refused:
     return Refused("not_found", f"this site has no phone {mac}; list them with: autoprov phones")
 
 
+def _refuse_shredded(connection: Connection, wanted: Collection[GrantKey]) -> None:
+    faults = []
+    for mac in sorted({key.mac for key in wanted}):
+        shredded = {key for key, row in held_secrets(connection, mac).items() if not row.box}
+        faults += [
+            Fault(f"{mac}/{key.line} {key.secret_class}", "was destroyed after its release", "give it a new password")
+            for key in sorted(
+                shredded & {SecretKey(grant.line, grant.secret_class) for grant in wanted if grant.mac == mac}
+            )
+        ]
+    if faults:
+        raise Refused(
+            "conflict",
+            "passwords that are destroyed cannot be released again; arm them with a new password "
+            "(autoprov phone arm --new-password, or new_password: true)",
+            faults,
+        )
+
+
 def _grants_to_arm(change: Change, settings: Settings) -> Iterable[tuple[GrantKey, Policy]]:
     for key in change.secrets:
         audiences = [Audience.PHONE]
@@ -376,7 +400,9 @@ def _grants_to_arm(change: Change, settings: Settings) -> Iterable[tuple[GrantKe
             yield GrantKey(change.mac, *key, audience), policy
 
 
-def _secret_row(mac: str, key: SecretKey, version: int, sealed: Sealed, origin: str) -> dict[str, Any]:
+def _secret_row(
+    mac: str, key: SecretKey, version: int, sealed: Sealed, origin: str, fingerprint: str | None = None
+) -> dict[str, Any]:
     return {
         "mac": mac,
         "line": key.line,
@@ -385,6 +411,7 @@ def _secret_row(mac: str, key: SecretKey, version: int, sealed: Sealed, origin: 
         "key_id": sealed.key_id,
         "box": sealed.box,
         "origin": origin,
+        "fingerprint": fingerprint,
     }
 
 
@@ -403,7 +430,7 @@ def _upsert_secrets(connection: Connection, rows: Sequence[Mapping[str, Any]]) -
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["mac", "line", "secret_class"],
-            set_={"version": new.version, "key_id": new.key_id, "box": new.box, "origin": new.origin},
+            set_={name: new[name] for name in ("version", "key_id", "box", "origin", "fingerprint")},
         ),
         list(rows),
     )

@@ -184,7 +184,11 @@ class PhoneFiles:
         # The high water is the database's; a clock set back is caught there, when the claim is made.
         if hindrance is None and file.gaps and entry.concerns(claimant, self._clock):
             return await self._claim(entry, file, claimant)
-        return _locked(file, headers, claimant.proof, hindrance)
+        outcome = _locked(file, headers, claimant.proof, hindrance)
+        # Who shows the credentials has everything, and only looks for news.
+        if file.gaps and outcome.outcome == "without secrets" and proof is not Proof.CREDENTIALS:
+            self._release.refused(entry.mac, claimant, outcome.reason)
+        return outcome
 
     # -- who is asking ------------------------------------------------------------------------------------------------
 
@@ -220,10 +224,12 @@ class PhoneFiles:
         """The proof an Authorization header gives, or the refusal it meets."""
         credentials = digest.parse(header)
         if credentials is None or (credentials.scheme == "basic" and scope["scheme"] != "https"):
-            return self._challenge(scope, "it answered with something other than Digest")
+            return self._wrong(scope, entry, "it answered with something other than Digest")
         count, since = self._wrong_answers.get(entry.mac, (0, 0.0))
         if count >= _MOST_WRONG_ANSWERS and time.monotonic() - since < _WRONG_ANSWER_SECONDS:
             response = _plain(429, "too many wrong answers", {"retry-after": "60"})
+            claimant = self._claimant(scope, entry, _address(scope), None)
+            self._release.refused(entry.mac, claimant, "too many wrong passwords")
             return _Outcome(response, "refused", "too many wrong passwords; it may try again in a minute")
         for proof, passwords in (await self._off_loop(self._passwords, entry)).items():
             if credentials.scheme == "basic":
@@ -243,7 +249,7 @@ class PhoneFiles:
         if len(self._wrong_answers) > 10_000:
             self._wrong_answers.clear()
         self._wrong_answers[entry.mac] = (count + 1, since)
-        return self._challenge(scope, "its user name or password is wrong")
+        return self._wrong(scope, entry, "its user name or password is wrong")
 
     def _passwords(self, entry: Entry) -> dict[Proof, list[str]]:
         provisioning = self._release.verifier(entry.mac, SecretClass.PROVISIONING)
@@ -253,6 +259,10 @@ class PhoneFiles:
             # Vendor texts call both the whole label and its last four characters the MAC-ID.
             found[Proof.LABEL] = [f"{entry.mac.upper()}-{label}", label] if label else []
         return found
+
+    def _wrong(self, scope: Scope, entry: Entry, reason: str) -> _Outcome:
+        self._release.refused(entry.mac, self._claimant(scope, entry, _address(scope), None), reason)
+        return self._challenge(scope, reason)
 
     def _challenge(self, scope: Scope, reason: str, stale: bool = False) -> _Outcome:
         response = _plain(401, "authentication required")

@@ -10,9 +10,8 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from autoprovd import __version__, log
 from autoprovd.config import Config, parse_address
 from autoprovd.directory import Directory
 from autoprovd.faults import Refused
+from autoprovd.keys import Keys
 from autoprovd.leases import Leases
 from autoprovd.neighbours import Neighbours
 from autoprovd.overview import Overview
@@ -30,10 +30,9 @@ from autoprovd.sealing import load_keyring
 from autoprovd.site import Site
 from autoprovd.store import Store
 from autoprovd.tokens import Tokens
+from autoprovd.upkeep import Upkeep
 from autoprovd.web import api, phones
 from autoprovd.web.protocol import CertifyingProtocol, Protocol
-
-_SAVE_SECONDS, _ATTEND_SECONDS = 30.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,8 @@ class _Server(uvicorn.Server):
 
 def serve(config: Config) -> None:
     """Run until SIGTERM or SIGINT. Raises ``Refused`` when it cannot start."""
+    # Its default would end the service; the loop takes it over once it runs.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     keyring = load_keyring(config.keys.sealing_key_file)
     database = config.database
     store = Store(
@@ -65,6 +66,8 @@ def serve(config: Config) -> None:
     )
     store.attend()
     store.migrate()
+    keys = Keys(store, keyring, config.keys.sealing_key_file)
+    keys.settle()
     release = Release(store, keyring)
     store.on_discontinuity(release.seal_all)
     store.check_past()
@@ -73,12 +76,12 @@ def serve(config: Config) -> None:
     directory = Directory(store)
     site.on_change(directory.forget)
     overview = Overview(store, keyring, directory)
-    parts = api.Parts(store, keyring, release, site, overview, Tokens(store, keyring))
+    parts = api.Parts(store, keyring, release, site, overview, Tokens(store, keyring), keys)
     leases = Leases([(file.kind, file.path) for file in config.identity.lease_files])
     doors = _doors(config, phones.PhoneFiles(directory, release, store.clock, Neighbours(), leases), parts)
     log.event("started", version=__version__, count=rendered, listener=", ".join(door.name for door in doors))
     try:
-        uvicorn_loop(_run(config, doors, store, directory))
+        uvicorn_loop(_run(config, doors, Upkeep(config, store, directory, release, keys)))
     finally:
         store.close()
     log.event("stopped")
@@ -194,7 +197,7 @@ def _authorities(file: Path | None) -> str:
     return text
 
 
-async def _run(config: Config, doors: list[_Door], store: Store, directory: Directory) -> None:
+async def _run(config: Config, doors: list[_Door], upkeep: Upkeep) -> None:
     servers = [(_uvicorn(config, door), door) for door in doors]
     loop = asyncio.get_running_loop()
 
@@ -204,10 +207,8 @@ async def _run(config: Config, doors: list[_Door], store: Store, directory: Dire
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    regular = [
-        asyncio.create_task(_regularly(_SAVE_SECONDS, partial(_save, directory))),
-        asyncio.create_task(_regularly(_ATTEND_SECONDS, partial(_attend, store))),
-    ]
+    regular = [asyncio.create_task(upkeep.run()), asyncio.create_task(upkeep.attend())]
+    loop.add_signal_handler(signal.SIGHUP, upkeep.reload)
     try:
         async with asyncio.TaskGroup() as group:
             for server, door in servers:
@@ -215,23 +216,4 @@ async def _run(config: Config, doors: list[_Door], store: Store, directory: Dire
     finally:
         for task in regular:
             task.cancel()
-        await asyncio.to_thread(_save, directory)
-
-
-async def _regularly(seconds: float, job: Callable[[], None]) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        await asyncio.to_thread(job)
-
-
-def _attend(store: Store) -> None:
-    # A hindrance refuses every write from now on, and was logged when it arose.
-    with contextlib.suppress(Refused):
-        store.attend()
-
-
-def _save(directory: Directory) -> None:
-    try:
-        directory.save()
-    except Refused as refusal:
-        log.event("recent requests not saved", 30, reason=refusal.message)
+        await asyncio.to_thread(upkeep.end)
