@@ -203,6 +203,14 @@ def test_a_certificate_of_another_phone_proves_that_it_is_another(appliance: App
     assert appliance.last()[0] == "none", "nor do the right credentials help it"
 
 
+def test_credentials_with_the_wrong_certificate_confirm_nothing(appliance: Appliance) -> None:
+    assert SECRET in appliance.ask("00041396D9B4").text
+    right = httpx.DigestAuth(SNOM, "provisioning-secret")
+    appliance.ask("00041396D9B5", path="/a" + SNOM_FILE, auth=right)
+    (phone,) = appliance.admin("GET", "/phones", params={"mac": SNOM})["phones"]
+    assert {(grant["state"], grant["confirmed_at"]) for grant in phone["grants"]} == {("suspect", None)}
+
+
 def test_the_certificate_counts_more_than_the_network(appliance: Appliance) -> None:
     (appliance.folder / "dnsmasq.leases").write_text("0 80:5e:0c:4d:79:6d 127.0.0.1 * *\n")
     assert SECRET in appliance.ask("00041396D9B4").text
