@@ -229,15 +229,25 @@ def test_a_certificate_without_one_mac_address_proves_nothing(appliance: Applian
     assert SECRET not in appliance.ask(*names).text
 
 
-@pytest.mark.parametrize("which", ["none", "of an unknown authority", "expired"])
-def test_who_has_no_good_certificate_cannot_connect(appliance: Appliance, which: str) -> None:
+@pytest.mark.parametrize(
+    ("which", "reason"),
+    [
+        ("none", "peer did not return a certificate"),
+        ("of an unknown authority", "certificate signature failure"),
+        ("of a stranger's authority", "unable to get local issuer certificate"),
+        ("expired", "certificate has expired"),
+    ],
+)
+def test_who_has_no_good_certificate_cannot_connect(appliance: Appliance, which: str, reason: str) -> None:
     certificate = {
         "none": lambda: None,
         "of an unknown authority": lambda: Authority("A vendor's factory").factory(appliance.folder, "00041396D9B4"),
+        "of a stranger's authority": lambda: Authority("A stranger").factory(appliance.folder, "00041396D9B4"),
         "expired": lambda: appliance.authority.factory(appliance.folder, "00041396D9B4", days=-1),
     }[which]()
     with appliance.phone(certificate) as phone, pytest.raises(httpx.TransportError):
         phone.get(SNOM_FILE, headers={"user-agent": SNOM_AGENT})
+    assert f'"reason": "{reason}"' in (appliance.folder / "log").read_text(), "a person can see why"
     assert SECRET in appliance.ask("00041396D9B4").text
 
 

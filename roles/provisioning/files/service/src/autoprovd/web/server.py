@@ -30,7 +30,7 @@ from autoprovd.site import Site
 from autoprovd.store import Store
 from autoprovd.tokens import Tokens
 from autoprovd.web import api, phones
-from autoprovd.web.protocol import CertifyingProtocol, Protocol
+from autoprovd.web.protocol import CertifyingProtocol, Protocol, ToldHandshake
 
 _SAVE_SECONDS = 30.0
 
@@ -162,6 +162,7 @@ def _uvicorn(config: Config, door: _Door) -> _Server:
         settings.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
         if authorities is not None:
             settings.ssl.verify_mode = ssl.CERT_REQUIRED
+            settings.ssl.sslobject_class = ToldHandshake
             settings.ssl.load_verify_locations(cadata=authorities)
     return _Server(settings)
 
