@@ -79,7 +79,7 @@ def test_own_keys_are_random_kept_sealed_and_found_again(box: Box, file: Path) -
 
 
 def test_without_the_sealing_key_the_service_does_not_start(box: Box) -> None:
-    with pytest.raises(Refused, match="needs sealing key .* Restore the key"):
+    with pytest.raises(Refused, match="needs sealing key"):
         Keys(box.store, Keyring([os.urandom(32)])).settle()
 
 

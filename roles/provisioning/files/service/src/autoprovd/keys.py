@@ -141,8 +141,8 @@ class Keys:
             raise Refused(
                 "unavailable",
                 f"this database needs sealing key {kept['key_id']}, and it is missing or another one; this service has "
-                f"{', '.join(self._keyring.key_ids)}. Restore the key that belongs to the database, or the database that "
-                "belongs to the key",
+                f"{', '.join(self._keyring.key_ids)}. Restore the key that belongs to the database, or the database "
+                "that belongs to the key",
             ) from None
         both = base64.b64decode(opened)
         return both[:KEY_BYTES], both[KEY_BYTES:]
