@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import stat
 import tempfile
 import threading
 import time
@@ -235,6 +236,8 @@ def run(told: Box) -> Iterator[Callable[..., Result]]:
 def test_an_export_is_checked_by_the_service(told: Box, run: Callable[..., Result], tmp_path: Path) -> None:
     file = tmp_path / "log.jsonl"
     assert run("audit", "export", file).exit_code == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert isinstance(run("audit", "export", file).exception, Refused), "a file that is there is not written over"
     lines = file.read_text().splitlines()
     assert len(lines) == head(told).seq
     assert json.loads(lines[0])["actor"] == "Jörg"
