@@ -14,6 +14,7 @@ import pytest
 
 from autoprovd.clock import Clock
 from autoprovd.directory import Directory
+from autoprovd.lending import Lending
 from autoprovd.neighbours import Neighbours
 from autoprovd.overview import Overview
 from autoprovd.release import Release
@@ -75,6 +76,7 @@ class Box:
         self.store = Store(f"sqlite:///{self.database}", self.clock)
         self.store.migrate()
         self.release = Release(self.store, self.keyring)
+        self.lending = Lending(self.store, self.keyring)
         self.site = Site(self.store, self.keyring, self.release)
         self.directory = Directory(self.store)
         self.site.on_change(self.directory.forget)

@@ -26,8 +26,8 @@ _FIELDS = ("seq", "at", "event", "mac", "line", "secret_class", "audience", "gen
 class Event:
     """Something worth remembering for good.
 
-    ``name`` is one of: created, updated, removed, armed, released, repeated, refused, suspect, confirmed, revoked,
-    settings, token, read.
+    ``name`` is one of: created, updated, removed, armed, released, repeated, lent, returned, refused, suspect,
+    confirmed, revoked, settings, token, read.
     """
 
     name: str

@@ -8,6 +8,8 @@ A *grant* is the right to fetch one secret of one phone, for one audience. Its s
                       │                └──another claimant──▶ suspect
                       └──end of the window──▶ expired               revoke: any ──▶ revoked
 
+What an Ansible run may fetch changes as :mod:`autoprovd.lending` tells.
+
 ``arm`` starts a new generation from any state. Within one generation the first matching claim wins and binds its
 claimant; the same claimant may be answered again while the grant is open. The claim is one conditional UPDATE; it and
 its audit rows are committed durably before any secret is opened. A crash between the two burns the release; nothing
@@ -44,8 +46,7 @@ from sqlalchemy import (
 
 from autoprovd import audit
 from autoprovd.audit import Event
-from autoprovd.clock import Moment
-from autoprovd.faults import Fault, Refused
+from autoprovd.clock import Moment, iso_time
 from autoprovd.model import PHONE_LINE, Audience, SecretClass, SecretKey
 from autoprovd.policy import Mode, Policy, Proof
 from autoprovd.sealing import Keyring, Sealed
@@ -53,6 +54,8 @@ from autoprovd.store import Store
 from autoprovd.store.schema import grants, phones, secrets
 
 _G = grants.c
+MOST_LENDINGS = 3
+"""How often one arming may be lent to an Ansible run before a person has to look at it."""
 
 
 class Claimant(NamedTuple):
@@ -79,7 +82,7 @@ class Grant:
 
     key: GrantKey
     state: str
-    """sealed, armed, open, released, expired, revoked or suspect."""
+    """sealed, armed, open, lent, released, expired, revoked or suspect."""
     generation: int
     mode: Mode
     min_proof: Proof
@@ -92,6 +95,9 @@ class Grant:
     released_at: float | None
     releases: int
     confirmed_at: float | None
+    lendings: int
+    """How often this generation was lent to an Ansible run."""
+    lent_at: float | None
 
     def in_time(self, moment: Moment) -> bool:
         """Whether its window has started and not ended, by every clock there is."""
@@ -101,8 +107,16 @@ class Grant:
             return self.expires_boot is not None and self.expires_boot > moment.boot
         return not moment.behind
 
+    def lease_over(self, moment: Moment) -> bool:
+        """Whether a lease has surely ended. Where the clocks disagree, it is neither over nor in time."""
+        if self.boot_id == moment.boot_id:
+            return self.expires_boot is not None and self.expires_boot <= moment.boot
+        return self.expires_at is not None and self.expires_at <= moment.wall and not moment.behind
+
     def state_at(self, moment: Moment) -> str:
         """The stored state, or what the end of the window has made of it."""
+        if self.state == "lent" and self.lease_over(moment):
+            return "armed" if self.lendings < MOST_LENDINGS else "sealed"
         if self.mode is not Mode.ALWAYS and self.expires_at is not None and not self.in_time(moment):
             return {"armed": "expired", "open": "released"}.get(self.state, self.state)
         return self.state
@@ -130,11 +144,17 @@ class Grant:
 
 
 _BECAUSE: dict[str, Callable[[Grant], str]] = {
-    "sealed": lambda grant: "it was never armed",
+    "sealed": lambda grant: (
+        f"lent {grant.lendings} times and never confirmed, {_last_lent(grant)}; find out why the PBX is not told, then "
+        "arm it for the controller"
+        if grant.lendings >= MOST_LENDINGS
+        else "it was never armed"
+    ),
     "armed": lambda grant: (
         "released each time the phone asks, with proof"
         if grant.mode is Mode.ALWAYS
         else "waiting for an Ansible run to ask"
+        + (f"; lent before, {_last_lent(grant)}, and not confirmed" if grant.lendings else "")
         if grant.key.audience is Audience.CONTROLLER
         else "waiting for the phone to ask" + ("" if grant.expires_at else "; the window starts when it does")
     ),
@@ -143,6 +163,10 @@ _BECAUSE: dict[str, Callable[[Grant], str]] = {
         if grant.mode is Mode.ALWAYS
         else f"released to {grant.claimed_from}; the same claimant may still repeat its request"
     ),
+    "lent": lambda grant: (
+        f"lent to {grant.claimed_from} at {iso_time(grant.lent_at)} until {iso_time(grant.expires_at)}, and not "
+        f"confirmed yet; lending {grant.lendings} of {MOST_LENDINGS}"
+    ),
     "released": lambda grant: f"already released to {grant.claimed_from}; arm it to release it again",
     "expired": lambda grant: "the window ended before the phone asked; arm it again",
     "revoked": lambda grant: "revoked by a person; arm it to release it again",
@@ -150,6 +174,10 @@ _BECAUSE: dict[str, Callable[[Grant], str]] = {
         f"someone other than {grant.claimed_from} asked for it; find out who, then arm it with a new password"
     ),
 }
+
+
+def _last_lent(grant: Grant) -> str:
+    return f"last to {grant.claimed_from} at {iso_time(grant.lent_at)}, lending {grant.lendings} of {MOST_LENDINGS}"
 
 
 class Release:
@@ -198,6 +226,8 @@ class Release:
                     "networks": json.dumps(policy.networks) if policy.networks else None,
                     "on_theft": policy.on_theft,
                     "shred": policy.shred,
+                    "lendings": 0,
+                    "lent_at": None,
                 }
             )
             events.append(Event("armed", actor, *key, generation, {"window_seconds": policy.window_seconds}))
@@ -243,29 +273,6 @@ class Release:
             self._store.advance(connection, moment)
             sealed = _sealed(connection, won)
         return {SecretKey(key.line, key.secret_class): self._open(key, row) for key, row in sealed.items()}
-
-    def claim_for_controller(
-        self, wanted: Collection[tuple[str, SecretKey]], claimant: Claimant, lease_seconds: float
-    ) -> dict[tuple[str, SecretKey], str]:
-        """Release passwords to an Ansible run: all of them, or none of them and the reasons."""
-        keys = [GrantKey(mac, key.line, key.secret_class, Audience.CONTROLLER) for mac, key in wanted]
-        try:
-            with self._store.write() as connection:
-                moment = self._store.moment(connection)
-                won = self._take(connection, moment, keys, claimant, lease_seconds)
-                lost = [key for key in keys if key not in won]
-                if lost:
-                    faults = _controller_faults(connection, moment, lost)
-                    raise Refused("conflict", "not released, and nothing was consumed", faults)
-                events = [_release_event(key, taken, claimant) for key, taken in won.items()]
-                audit.append(connection, self._keyring.audit_key, moment.wall, events)
-                self._store.advance(connection, moment)
-                sealed = _sealed(connection, won)
-        except Refused as refusal:
-            if refusal.code == "conflict":
-                self._record_refusal(refusal, claimant)
-            raise
-        return {(key.mac, SecretKey(key.line, key.secret_class)): self._open(key, row) for key, row in sealed.items()}
 
     def confirm(self, mac: str, claimant: Claimant) -> None:
         """The phone proved that it holds what it was given: nothing is repeated any more."""
@@ -340,12 +347,6 @@ class Release:
             for row in connection.execute(_SUSPECT, parameters)
         ]
 
-    def _record_refusal(self, refusal: Refused, claimant: Claimant) -> None:
-        with self._store.write() as connection:
-            moment = self._store.moment(connection)
-            events = [Event("refused", claimant.identity, detail={"what": str(fault)}) for fault in refusal.faults]
-            audit.append(connection, self._keyring.audit_key, moment.wall, events)
-
     def _open(self, key: GrantKey, row: Row[Any]) -> str:
         return self._keyring.open(
             Sealed(row.key_id, row.box), place(key.mac, SecretKey(key.line, key.secret_class), row.version)
@@ -416,6 +417,8 @@ def _grant(row: Row[Any], moment: Moment) -> Grant:
         released_at=row.released_at,
         releases=row.releases,
         confirmed_at=row.confirmed_at,
+        lendings=row.lendings,
+        lent_at=row.lent_at,
     )
     return replace(grant, state=grant.state_at(moment))
 
@@ -429,25 +432,6 @@ def _release_event(key: GrantKey, taken: Row[Any], claimant: Claimant) -> Event:
     name = "released" if taken.releases == 1 else "repeated"
     detail = {"from": claimant.address, "proof": claimant.proof.name.lower()}
     return Event(name, claimant.identity, *key, taken.generation, detail)
-
-
-def _controller_faults(connection: Connection, moment: Moment, keys: Sequence[GrantKey]) -> list[Fault]:
-    known = {
-        grant.key: grant for found in grants_of(connection, moment, {k.mac for k in keys}).values() for grant in found
-    }
-    faults = []
-    for key in keys:
-        grant = known.get(key)
-        if grant is None:
-            held = connection.execute(select(secrets.c.mac).where(secrets.c.mac == key.mac, secrets.c.line == key.line))
-            if held.first() is None:
-                what, fix = "there is no such account", "check the MAC address and the line"
-            else:
-                what, fix = "its password was given, not generated here", "take it from where it was given"
-        else:
-            what, fix = grant.because(), "to hand it out again, arm it for the controller"
-        faults.append(Fault(f"{key.mac}/{key.line} {key.secret_class}", what, fix))
-    return faults
 
 
 def _sealed(connection: Connection, keys: Collection[GrantKey]) -> dict[GrantKey, Row[Any]]:
