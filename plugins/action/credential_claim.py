@@ -56,11 +56,13 @@ _OTHER_RUN = (
     "without it each task and each host is a run of its own, so claim with run_once: true"
 )
 
+_own_names: dict[tuple[str, str], str] = {}
+"""The names made for tasks on hosts. A task that is tried again, or has a loop, stays in its process: the same run."""
+
 
 class ActionModule(ActionBase):  # type: ignore[misc, unused-ignore]
     TRANSFERS_FILES = False
     _requires_connection = False
-    _own_name: str | None = None
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -71,8 +73,7 @@ class ActionModule(ActionBase):  # type: ignore[misc, unused-ignore]
             accounts = account_ids(given)
             claim_id = options["claim_id"] or self._variable("claim_id", task_vars or {})
             if not claim_id and state == "claimed" and not run_key(None, task_vars or {}):
-                # A task with "until" runs this same object again, and stays the same run.
-                claim_id = self._own_name = self._own_name or secrets.token_urlsafe(24)
+                claim_id = self._own_name(task_vars or {})
             key = run_key(claim_id, task_vars or {})
         except ValueError as error:
             raise AnsibleActionFail(str(error)) from None
@@ -114,6 +115,10 @@ class ActionModule(ActionBase):  # type: ignore[misc, unused-ignore]
     def _variable(self, option: str, variables: dict[str, Any]) -> Any:
         # Variables come as they are written; an integrator's token is a template with a vaulted variable.
         return self._templar.template(variables.get(f"autoprov_{option}"))
+
+    def _own_name(self, variables: dict[str, Any]) -> str:
+        task = (str(self._task._uuid), str(variables.get("inventory_hostname")))
+        return _own_names.setdefault(task, secrets.token_urlsafe(24))
 
     def _ask(self, options: dict[str, Any], accounts: list[str], key: str) -> dict[str, Any]:
         body = {"run_key": key, "accounts": list(dict.fromkeys(accounts)), "secret_class": "sip"}

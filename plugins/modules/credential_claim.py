@@ -62,7 +62,8 @@ options:
       - When not given, the variable C(autoprov_claim_id) is used if it is set, else the number of the job in AWX and
         the automation controller (C(awx_job_id) and C(awx_workflow_job_id)).
       - Without any of them, O(state=claimed) makes one and returns it as RV(claim_id); give it to the tasks that
-        confirm or return. Each such task, and each host, is then a run of its own.
+        confirm or return. Each such task, and each host, is then a run of its own. Its retries and the items of its
+        loop are not.
     type: str
   lease_seconds:
     description:

@@ -76,8 +76,11 @@ class Service:
 
 
 @contextmanager
-def running_service() -> Iterator[Service]:
-    """autoprovd with an empty database, on a Unix socket and a port of the loopback address."""
+def running_service(*prefix: str) -> Iterator[Service]:
+    """autoprovd with an empty database, on a Unix socket and a port of the loopback address.
+
+    ``prefix`` is a command that runs another in its place, such as ``setpriv``.
+    """
     # Not tmp_path: the path of a socket may be 107 characters long.
     with tempfile.TemporaryDirectory(prefix="autoprov-") as name, socket.socket() as probe:
         folder = Path(name)
@@ -88,7 +91,7 @@ def running_service() -> Iterator[Service]:
         generate_certificate(["127.0.0.1"], folder)
         (folder / "autoprovd.toml").write_text(CONFIGURATION.format(folder=folder, port=port))
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "service" / "src")}
-        command = [sys.executable, "-m", "autoprovd", "serve", "--config", str(folder / "autoprovd.toml")]
+        command = [*prefix, sys.executable, "-m", "autoprovd", "serve", "--config", str(folder / "autoprovd.toml")]
         with (folder / "log").open("w") as log:
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
