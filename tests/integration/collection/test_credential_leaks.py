@@ -145,6 +145,7 @@ class Controller:
             envvars={
                 "PATH": f"{self.core.bin}:/usr/bin:/bin",
                 "HOME": str(self.folder / "home"),
+                "ANSIBLE_REMOTE_TMP": str(self.folder / "remote"),
                 "TMPDIR": str(self.folder / "tmp"),
                 "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / "collections"),
                 "ANSIBLE_LOG_PATH": str(self.folder / "ansible.log"),
@@ -242,7 +243,7 @@ def test_the_search_finds_what_is_shown(controller: Controller, shared: Service)
     body = {"run_key": f"claim/run-of-{mac}", "accounts": [f"{mac}/1"]}
     (secret,) = shared.api.post("/claims", body)["secrets"].values()
     found = found_in(controller.folder, [secret])
-    for part in ("artifacts/run-1/stdout", "artifacts/run-1/job_events/", "fact_cache/", "home/.ansible/", "tmp/b"):
+    for part in ("artifacts/run-1/stdout", "artifacts/run-1/job_events/", "fact_cache/", "remote/", "tmp/b"):
         assert any(part in name for name in found), (part, found)
     assert "ansible.log" in found
     # The name of a phone is no secret, and stands in the database as it is.
