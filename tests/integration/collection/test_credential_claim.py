@@ -224,7 +224,7 @@ def test_a_run_that_breaks_off_burns_nothing(site: Site, way: str) -> None:
 
 # -- values -----------------------------------------------------------------------------------------------------------
 
-VALUES = ["12345", "007", "[1, 2]", '{"a": 1}', "True", "null", "{{ 7 * 7 }}", "{% raw %}", "{# x #}", "!vault |", "é€"]
+VALUES = ["12345", "[1, 2]", '{"a": 1}', "True", "null", "{{ 7 * 7 }}", "{% raw %}", "{# x #}", "!vault |", "é€"]
 VALUES += ["a'\"\\b", " x "]
 
 
@@ -267,7 +267,9 @@ def test_values_come_back_as_they_are(shared: Service, core: Core, tmp_path: Pat
     credentials, passwords, facts = json.loads(site.delivered.read_text())
     assert [item["password"] for item in credentials] == VALUES
     assert [passwords[account] for account in site.accounts] == VALUES
-    assert [item["ansible_facts"]["it"] for item in facts] == VALUES
+    # Up to 2.18 set_fact itself makes a truth value of such a text, whatever it comes from.
+    made = {"True": True} if core.number < (2, 19) else {}
+    assert [item["ansible_facts"]["it"] for item in facts] == [made.get(value, value) for value in VALUES]
     assert json.loads(Path(f"{site.delivered}.2").read_text()) == VALUES
 
 

@@ -243,6 +243,17 @@ def test_a_clock_that_disagrees_gives_it_to_nobody(site: Box) -> None:
     assert site.lending.confirm([ACCOUNT], OTHER) == [ACCOUNT], "to close is always safe"
 
 
+def test_a_clock_that_ran_ahead_ends_no_lease(site: Box) -> None:
+    """The database has seen a later time than there was; after a reboot nothing tells how long the lease has run."""
+    lend(site)
+    began = site.clock.now
+    site.clock.now += 86400.0
+    lend(site, OTHER, SECOND)
+    site.clock.reboot(began + 10.0)
+    assert grant(site).state == "lent"
+    refused(lend, site, OTHER)
+
+
 @pytest.mark.parametrize("reboot", [False, True])
 @pytest.mark.parametrize("boot", [-1.0, 0.0, 1.0])
 @pytest.mark.parametrize("wall", [-2 * LEASE, -1.0, 0.0, 1.0])
