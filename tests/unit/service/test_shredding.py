@@ -131,7 +131,7 @@ def test_the_pbx_is_told_first(box: Box) -> None:
     box.release.confirm(YEALINK, OTHER)
     assert "sip" not in shredded(box, YEALINK)
     assert "web" in shredded(box, YEALINK)
-    assert box.release.claim_for_controller([(YEALINK, SIP)], RUN, 60) == {(YEALINK, SIP): told[SIP]}
+    assert box.lending.claim([(YEALINK, SIP)], RUN, 60).secrets == {(YEALINK, SIP): told[SIP]}
     tidy(box)
     assert "sip" not in shredded(box, YEALINK), "the run may ask again in its lease"
     box.clock.pass_time(61)
