@@ -85,6 +85,9 @@ def test_strict_answers_once(box: Box) -> None:
     box.site.apply_phones([snom()], False, False, "test")
     assert set(box.release.claim(SNOM, ALL, PHONE)) == ALL
     assert box.release.claim(SNOM, ALL, PHONE) == {}
+    assert {grant["because"] for grant in box.overview.why(SNOM)["grants"]} == {
+        "released to 198.18.0.20; arm it to release it again"
+    }
 
 
 def test_another_claimant_inside_the_window_is_refused_and_stops_everything(armed: Box) -> None:
