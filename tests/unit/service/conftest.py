@@ -1,11 +1,17 @@
 # SPDX-FileCopyrightText: 2026 The autoprov authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A service in a box: a real database, a clock the test turns, and a neighbour table it writes."""
+"""A service in a box: a real database, a clock the test turns, and a neighbour table it writes.
+
+The database is SQLite, or with AUTOPROV_TEST_DATABASE=postgresql a PostgreSQL started for these tests.
+"""
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +26,60 @@ from autoprovd.release import Release
 from autoprovd.sealing import Keyring
 from autoprovd.site import Site
 from autoprovd.store import Store
+from autoprovd.store.schema import metadata
 from autoprovd.tokens import Tokens
 from autoprovd.web import api, phones
+from tests.postgres import Cluster
+from tests.postgres import folder as postgres_folder
 
+ON_POSTGRESQL = os.environ.get("AUTOPROV_TEST_DATABASE") == "postgresql"
 SNOM = "00041396d9b4"
 YEALINK = "805e0c4d796d"
 SNOM_AGENT = "Mozilla/4.0 (compatible; snomD785-SIP 10.1.33.33 2010.12-00004-g9ba52f5 00041396D9B4 SXM:0 UXM:0)"
 YEALINK_AGENT = "Yealink SIP-T54W 96.87.0.15 80:5e:0c:4d:79:6d"
 SNOM_FILE = "/snomD785-00041396D9B4.htm"
 YEALINK_FILE = "/805e0c4d796d.cfg"
+
+
+_STARTED = ExitStack()
+_NUMBERS = itertools.count(1)
+
+
+@functools.cache
+def _cluster() -> Cluster:
+    """The PostgreSQL of this test process; its database ``autoprov`` has the tables, and is copied for each test."""
+    made = Cluster(_STARTED.enter_context(postgres_folder()) / "c", durable=False)
+    made.create()
+    _STARTED.callback(made.kill)
+    store = Store(made.url)
+    store.migrate()
+    store.close()
+    return made
+
+
+def pytest_unconfigure() -> None:
+    """End what was started."""
+    _STARTED.close()
+
+
+def new_database(folder: Path) -> str:
+    """The address of a database of a test's own, its tables made."""
+    if not ON_POSTGRESQL:
+        url = f"sqlite:///{folder / 'autoprov.sqlite'}"
+        store = Store(url)
+        store.migrate()
+        store.close()
+        return url
+    name = f"test_{next(_NUMBERS)}"
+    _cluster().query(f"CREATE DATABASE {name} TEMPLATE autoprov STRATEGY file_copy", database="postgres")
+    return _cluster().url.replace("/autoprov?", f"/{name}?")
+
+
+@pytest.fixture
+def sqlite_only() -> None:
+    """For tests of what only SQLite's file has."""
+    if ON_POSTGRESQL:
+        pytest.skip("about SQLite's own file")
 
 
 class TurnedClock(Clock):
@@ -72,8 +123,7 @@ class Box:
         self.clock = TurnedClock()
         self.keyring = Keyring([os.urandom(32)])
         self.database = folder / "autoprov.sqlite"
-        self.store = Store(f"sqlite:///{self.database}", self.clock)
-        self.store.migrate()
+        self.store = Store(new_database(folder), self.clock)
         self.release = Release(self.store, self.keyring)
         self.site = Site(self.store, self.keyring, self.release)
         self.directory = Directory(self.store)
@@ -99,6 +149,23 @@ class Box:
         async with httpx.AsyncClient(transport=transport, base_url=f"{scheme}://appliance") as client:
             sent = {"user-agent": agent} | {name.replace("_", "-"): value for name, value in headers.items()}
             return await client.request(method, path, headers=sent, auth=auth)
+
+    def stored(self) -> bytes:
+        """Everything the database keeps, as bytes to search in."""
+        if not ON_POSTGRESQL:
+            return self.database.read_bytes() + self.database.with_name("autoprov.sqlite-wal").read_bytes()
+        with self.store.read() as connection:
+            return b"\n".join(
+                b" ".join(value if isinstance(value, bytes) else str(value).encode() for value in row)
+                for table in metadata.sorted_tables
+                for row in connection.execute(table.select())
+            )
+
+    def pragma(self, *texts: str) -> Any:
+        """Set, or ask for, something about the writer's connection to SQLite's file; what the last one answers."""
+        with self.store._backend.writer.connect() as connection:
+            answers = [connection.exec_driver_sql(f"PRAGMA {text}") for text in texts]
+            return answers[-1].scalar() if answers[-1].returns_rows else None
 
     def states(self, mac: str, audience: str = "phone") -> dict[str, str]:
         """The states of a phone's grants, by class and line."""

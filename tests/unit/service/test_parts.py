@@ -51,6 +51,7 @@ def test_migrating_twice_does_nothing(box: Box) -> None:
     box.store.migrate()
 
 
+@pytest.mark.usefixtures("sqlite_only")
 def test_commits_are_flushed_to_disk(box: Box) -> None:
     with box.store.write() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2, "FULL"

@@ -185,10 +185,9 @@ def _fill(box: Box, events: list[audit.Event]) -> None:
             audit.append(connection, box.keyring.audit_key, 0.0, events)
 
 
+@pytest.mark.usefixtures("sqlite_only")
 def test_a_full_database_releases_nothing_and_says_so(served: Box) -> None:
-    with served.store._writer.connect() as connection:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    served.pragma(f"max_page_count = {served.pragma('page_count')}")
     for size in (20, 1):
         with pytest.raises(Refused, match="disk is full"):
             _fill(served, [audit.Event("read", "x" * 100)] * size)

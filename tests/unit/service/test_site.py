@@ -144,10 +144,10 @@ def test_an_upgrade_renders_once(box: Box) -> None:
     assert box.site.render_after_upgrade() == 0
 
 
+@pytest.mark.usefixtures("sqlite_only")
 def test_a_read_only_database_refuses_and_keeps_what_was(box: Box) -> None:
     apply(box, snom())
-    with box.store._writer.connect() as connection:
-        connection.exec_driver_sql("PRAGMA query_only = ON")
+    box.pragma("query_only = ON")
     with pytest.raises(Refused, match="read-only"):
         apply(box, yealink())
     assert [phone["mac"] for phone in box.overview.phones()] == [SNOM]

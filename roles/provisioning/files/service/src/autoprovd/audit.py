@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select
 
 from autoprovd.store.schema import audit
+from autoprovd.store.witness import Head
 
 _FIRST = "0" * 64
 _FIELDS = ("seq", "at", "event", "mac", "line", "secret_class", "audience", "generation", "actor", "detail")
@@ -27,7 +28,7 @@ class Event:
     """Something worth remembering for good.
 
     ``name`` is one of: created, updated, removed, armed, released, repeated, refused, suspect, confirmed, revoked,
-    settings, token, read.
+    sealed, settings, token, read.
     """
 
     name: str
@@ -74,6 +75,7 @@ def append(connection: Connection, key: bytes, at: float, events: Sequence[Event
         link = _link(key, link, row)
         rows.append(row | {"link": link})
     connection.execute(insert(audit), rows)
+    connection.info["audit_head"] = Head(seq, link)
 
 
 def verify(connection: Connection, key: bytes) -> Verdict:

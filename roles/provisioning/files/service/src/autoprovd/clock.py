@@ -4,7 +4,8 @@
 
 A wall clock can be set back, and a machine without a battery wakes up in the past. Windows are therefore held against
 three readings: the wall clock, the time since boot (which no one can set), and the latest wall time the database has
-ever seen (the *high water*). Whatever disagrees closes the window; nothing re-opens it.
+ever seen (the *high water*). Whatever disagrees closes the window; nothing re-opens it. On PostgreSQL the wall clock is
+the database's, and there is no time since boot: while that clock is behind the high water, every window is closed.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ class Moment:
     wall: float
     """Seconds since 1970 UTC, never before the high water."""
     boot: float
-    """Seconds since the machine booted, suspended time included."""
-    boot_id: str
+    """Seconds since the machine booted, suspended time included; means nothing without ``boot_id``."""
+    boot_id: str | None
+    """Which boot that counts from; None where the clock is a database's and no boot can be told."""
     behind: bool
     """The wall clock is behind the high water: it was set back, or lost its time."""
 
 
 class Clock:
     """The clock of this machine."""
+
+    boot_id: str | None
 
     def __init__(self) -> None:
         self.boot_id = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
@@ -46,6 +50,29 @@ class Clock:
         """The time now, given the latest wall time ever recorded."""
         wall = self.wall()
         return Moment(max(wall, high_water), self.boot(), self.boot_id, behind=wall < high_water)
+
+
+class DatabaseClock(Clock):
+    """The clock of a database that several nodes work on: the only one they share.
+
+    Between two readings it goes on with this machine's monotonic clock, which nobody can set.
+    """
+
+    def __init__(self) -> None:
+        self.boot_id = None
+        self._ahead = time.time() - time.monotonic()
+
+    def observe(self, now: float) -> None:
+        """Take a reading: seconds since 1970 UTC by the database."""
+        self._ahead = now - time.monotonic()
+
+    def wall(self) -> float:
+        """Seconds since 1970 UTC, as the database believes."""
+        return time.monotonic() + self._ahead
+
+    def boot(self) -> float:
+        """Nothing: the database's machine may be another one tomorrow."""
+        return 0.0
 
 
 def iso_time(at: float | None) -> str | None:

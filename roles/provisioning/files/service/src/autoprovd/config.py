@@ -41,10 +41,24 @@ Addresses = Annotated[tuple[str, ...], AfterValidator(_listen)]
 
 
 class Database(BaseModel):
-    """Where the database is."""
+    """Where the database is, and how far it is trusted."""
 
     model_config = _STRICT
     url: str = "sqlite:////var/lib/autoprov/autoprov.sqlite"
+    """``sqlite:///<path>``, or ``postgresql://<user>@<host>,<host>/<database>``."""
+    witness_file: Path | None = None
+    """By which a restored database is known. Beside SQLite's file unless given; none for PostgreSQL."""
+    require_synchronous_standby: bool = True
+    """With several nodes, write only while PostgreSQL has a synchronous standby."""
+    trust_failover: bool = False
+    """After a failover, leave grants as the promoted PostgreSQL has them, instead of sealing those that wait."""
+
+    @property
+    def witness(self) -> Path | None:
+        """The witness file to use."""
+        if self.witness_file is None and self.url.startswith("sqlite:///"):
+            return Path(f"{self.url.removeprefix('sqlite:///')}.witness")
+        return self.witness_file
 
 
 class Keys(BaseModel):

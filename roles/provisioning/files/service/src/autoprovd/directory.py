@@ -14,8 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import select
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import Connection, select
 from starlette.types import Receive, Scope, Send
 
 from autoprovd import metrics
@@ -24,7 +23,7 @@ from autoprovd.model import Audience, Phone, SecretKey
 from autoprovd.policy import Mode
 from autoprovd.release import Claimant, Grant, grants_of
 from autoprovd.render import Document, Syntax
-from autoprovd.store import Store
+from autoprovd.store import Store, insert_into
 from autoprovd.store.schema import documents, phones, recent_requests
 from autoprovd.vendors import room_of
 
@@ -105,9 +104,22 @@ class Directory:
         self._entries: dict[str, Entry] = {}
         self._known: frozenset[str] = frozenset()
         self._epoch = 0
+        self._seen = 0
         self._recent: dict[str, deque[Request]] = {}
         self._unsaved: set[str] = set()
         self.forget(None)
+
+    @property
+    def shared(self) -> bool:
+        """Whether other nodes write as well, so that :meth:`catch_up` comes before anything is read here."""
+        return self._store.shared
+
+    def catch_up(self) -> None:
+        """Forget what other nodes wrote anew up to now; blocks."""
+        seen, macs = self._store.news(self._seen)
+        if seen != self._seen:
+            self.forget(macs)
+            self._seen = seen
 
     def knows(self, mac: str) -> bool:
         """Whether the site has this phone."""
@@ -185,30 +197,43 @@ class Directory:
     def save(self) -> None:
         """Write the remembered requests; blocks."""
         unsaved, self._unsaved = self._unsaved, set()
-        rows = [{"mac": mac, "requests": json.dumps(list(self._recent[mac]))} for mac in unsaved if mac in self._known]
-        if not rows:
+        unsaved &= self._known
+        if not unsaved:
             return
-        statement = sqlite_insert(recent_requests)
         with self._store.write() as connection:
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=["mac"], set_={"requests": statement.excluded.requests}),
-                rows,
-            )
-            self._store.advance(connection, self._store.moment(connection))
+            moment = self._store.moment(connection)
+            present = set(connection.execute(select(phones.c.mac).where(phones.c.mac.in_(unsaved))).scalars())
+            saved = _saved(connection, present)
+            rows = [
+                {"mac": mac, "requests": json.dumps(_merged(saved.get(mac, []), list(self._recent[mac])))}
+                for mac in sorted(present)
+            ]
+            if rows:
+                statement = insert_into(connection, recent_requests)
+                values = {"requests": statement.excluded.requests}
+                connection.execute(statement.on_conflict_do_update(index_elements=["mac"], set_=values), rows)
+            self._store.advance(connection, moment)
 
     def recent(self, macs: Collection[str] | None = None) -> dict[str, list[Request]]:
         """The latest requests of phones, oldest first; what was saved, and what was not saved yet."""
-        query = select(recent_requests)
-        if macs is not None:
-            query = query.where(recent_requests.c.mac.in_(list(macs)))
         with self._store.read() as connection:
-            rows = connection.execute(query).all()
-        found = {row.mac: [Request(*item) for item in json.loads(row.requests)] for row in rows}
+            found = _saved(connection, macs)
         for mac, requests in list(self._recent.items()):
             if macs is None or mac in macs:
-                saved = [old for old in found.get(mac, []) if old.at < requests[0].at]
-                found[mac] = [*saved, *requests][-_KEPT_REQUESTS:]
+                found[mac] = _merged(found.get(mac, []), list(requests))
         return found
+
+
+def _saved(connection: Connection, macs: Collection[str] | None) -> dict[str, list[Request]]:
+    query = select(recent_requests)
+    if macs is not None:
+        query = query.where(recent_requests.c.mac.in_(list(macs)))
+    return {row.mac: [Request(*item) for item in json.loads(row.requests)] for row in connection.execute(query)}
+
+
+def _merged(saved: list[Request], own: list[Request]) -> list[Request]:
+    # What this node saved before is in both; what other nodes saw is in one of them.
+    return sorted({*saved, *own})[-_KEPT_REQUESTS:]
 
 
 def _file(document: Document) -> File:

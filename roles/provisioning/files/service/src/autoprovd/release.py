@@ -42,7 +42,7 @@ from sqlalchemy import (
     update,
 )
 
-from autoprovd import audit
+from autoprovd import audit, log
 from autoprovd.audit import Event
 from autoprovd.clock import Moment
 from autoprovd.faults import Fault, Refused
@@ -87,6 +87,7 @@ class Grant:
     expires_at: float | None
     expires_boot: float | None
     boot_id: str | None
+    """Which boot ``expires_boot`` counts from; None where the clock is a database's."""
     claimant: str | None
     claimed_from: str | None
     released_at: float | None
@@ -97,7 +98,7 @@ class Grant:
         """Whether its window has started and not ended, by every clock there is."""
         if self.expires_at is None or self.expires_at <= moment.wall:
             return False
-        if self.boot_id == moment.boot_id:
+        if self.boot_id is not None and self.boot_id == moment.boot_id:
             return self.expires_boot is not None and self.expires_boot > moment.boot
         return not moment.behind
 
@@ -130,7 +131,11 @@ class Grant:
 
 
 _BECAUSE: dict[str, Callable[[Grant], str]] = {
-    "sealed": lambda grant: "it was never armed",
+    "sealed": lambda grant: (
+        "it was never armed"
+        if grant.armed_at is None
+        else "the database came back from a backup or a failover, or a person sealed the site; arm it again"
+    ),
     "armed": lambda grant: (
         "released each time the phone asks, with proof"
         if grant.mode is Mode.ALWAYS
@@ -223,6 +228,16 @@ class Release:
             events.append(Event("revoked", actor, *key, generation))
         audit.append(connection, self._keyring.audit_key, moment.wall, events)
         self._store.advance(connection, moment)
+
+    def seal_all(self, connection: Connection, moment: Moment, reason: str) -> None:
+        """Close every grant that may still be answered: nobody knows any more what was released."""
+        sealed = connection.execute(
+            update(grants).where(_G.state.in_(("armed", "open"))).values(state="sealed").returning(_G.mac)
+        ).all()
+        detail = {"reason": reason, "grants": len(sealed)}
+        audit.append(connection, self._keyring.audit_key, moment.wall, [Event("sealed", "autoprovd", detail=detail)])
+        self._store.advance(connection, moment)
+        log.event("everything was sealed", 40, reason=reason, count=len(sealed))
 
     # -- claiming -----------------------------------------------------------------------------------------------------
 
@@ -467,13 +482,17 @@ _THESE = tuple_(_G.mac, _G.line, _G.secret_class, _G.audience).in_(bindparam("ke
 _WHO = bindparam("who", type_=String)
 _ADDRESS = bindparam("address", type_=String)
 _PROOF = bindparam("proof", type_=Integer)
+_BOOT_NOW = bindparam("boot_now", type_=String)
 
 # The same three readings as Grant.in_time: see autoprovd.clock.
 _IN_TIME = and_(
-    _G.expires_at > bindparam("wall"),
+    _G.expires_at > bindparam("wall", type_=Float),
     or_(
-        and_(_G.boot_id == bindparam("boot_now"), _G.expires_boot > bindparam("boot")),
-        and_(_G.boot_id != bindparam("boot_now"), bindparam("behind", type_=Boolean).is_(false())),
+        and_(_G.boot_id == _BOOT_NOW, _G.expires_boot > bindparam("boot", type_=Float)),
+        and_(
+            or_(_G.boot_id.is_(None), _BOOT_NOW.is_(None), _G.boot_id != _BOOT_NOW),
+            bindparam("behind", type_=Boolean).is_(false()),
+        ),
     ),
 )
 _LEASE = func.coalesce(bindparam("lease", type_=Float), _G.window_seconds)
@@ -494,10 +513,10 @@ _TAKE = (
         claimant=_WHO,
         claimed_from=_ADDRESS,
         releases=_G.releases + 1,
-        released_at=bindparam("wall"),
+        released_at=bindparam("wall", type_=Float),
         expires_at=func.coalesce(_G.expires_at, bindparam("wall", type_=Float) + _LEASE),
         expires_boot=func.coalesce(_G.expires_boot, bindparam("boot", type_=Float) + _LEASE),
-        boot_id=case((_G.expires_at.is_(None), bindparam("boot_now", type_=String)), else_=_G.boot_id),
+        boot_id=case((_G.expires_at.is_(None), _BOOT_NOW), else_=_G.boot_id),
     )
     .returning(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation, _G.releases)
 )

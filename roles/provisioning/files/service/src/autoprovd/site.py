@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, tuple_, update
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from autoprovd import __version__, audit, passwords
 from autoprovd.audit import Event
@@ -26,7 +25,7 @@ from autoprovd.policy import Policy, policy_for
 from autoprovd.release import GrantKey, Release, grants_of, label_place, place
 from autoprovd.render import Document
 from autoprovd.sealing import Keyring, Sealed
-from autoprovd.store import Store, fact, set_fact
+from autoprovd.store import Store, fact, insert_into, set_fact
 from autoprovd.store.schema import documents, phones, secrets
 from autoprovd.vendors import render, secret_keys
 
@@ -162,7 +161,7 @@ class Site:
                     "updated_at": moment.wall,
                 }
             )
-        statement = sqlite_insert(phones)
+        statement = insert_into(connection, phones)
         new = statement.excluded
         connection.execute(
             statement.on_conflict_do_update(
@@ -202,10 +201,11 @@ class Site:
 
     @staticmethod
     def _write_documents(connection: Connection, rendered: Mapping[str, Sequence[Document]]) -> None:
-        macs = [{"phone": mac} for mac in rendered]
-        if not macs:
+        if not rendered:
             return
-        connection.exec_driver_sql("DELETE FROM documents WHERE mac = :phone", macs)
+        connection.execute(
+            delete(documents).where(documents.c.mac == bindparam("phone")), [{"phone": mac} for mac in rendered]
+        )
         rows = [
             {
                 "mac": mac,
@@ -234,7 +234,7 @@ class Site:
             last = max((grant.generation for grant in held.get(mac, ())), default=0)
             events.append(Event("removed", actor, mac, generation=last))
         audit.append(connection, self._keyring.audit_key, moment.wall, events)
-        connection.exec_driver_sql("DELETE FROM phones WHERE mac = :phone", [{"phone": mac} for mac in macs])
+        connection.execute(delete(phones).where(phones.c.mac == bindparam("phone")), [{"phone": mac} for mac in macs])
 
     # -- grants -------------------------------------------------------------------------------------------------------
 
@@ -371,7 +371,7 @@ def _write_fingerprints(connection: Connection, changes: Sequence[Change]) -> No
 def _upsert_secrets(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         return
-    statement = sqlite_insert(secrets)
+    statement = insert_into(connection, secrets)
     new = statement.excluded
     connection.execute(
         statement.on_conflict_do_update(

@@ -15,13 +15,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from autoprovd import audit
 from autoprovd.audit import Event
 from autoprovd.faults import Fault, invalid
 from autoprovd.sealing import Keyring
-from autoprovd.store import Store
+from autoprovd.store import Store, insert_into
 from autoprovd.store.schema import tokens
 
 
@@ -100,7 +99,7 @@ class Tokens:
             touched = sorted([row["name"] for row in rows] + gone)
             if touched and not dry_run:
                 if rows:
-                    statement = sqlite_insert(tokens)
+                    statement = insert_into(connection, tokens)
                     new = statement.excluded
                     values = {"sha256": new.sha256, "scopes": new.scopes, "created_at": new.created_at}
                     connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values), rows)

@@ -136,22 +136,6 @@ recent_requests = Table(
     Column("requests", Text, nullable=False),  # JSON, newest last
 )
 
-changes = Table(
-    "changes",  # what other nodes on this database must read anew; written with what it tells of
-    metadata,
-    Column("seq", Integer, primary_key=True),
-    Column("mac", String(12)),  # null: every phone
-)
-
-nodes = Table(
-    "nodes",  # the services that work on this database
-    metadata,
-    Column("name", String(80), primary_key=True),
-    Column("version", String(20), nullable=False),
-    Column("started_at", Float, nullable=False),
-    Column("seen_at", Float, nullable=False),
-)
-
 facts = Table(
     "facts",  # single values of the site: settings, the clock's high water, what rendered the documents
     metadata,

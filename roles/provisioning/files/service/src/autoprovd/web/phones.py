@@ -84,6 +84,7 @@ class PhoneFiles:
         # Two pools, so that claims waiting for the one writer never keep a phone from its entry.
         self._readers = ThreadPoolExecutor(4, "read")
         self._claimers = ThreadPoolExecutor(4, "claim")
+        self._freshness = _Shared(self._readers, directory.catch_up) if directory.shared else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -101,7 +102,13 @@ class PhoneFiles:
             return _plain(405, "only GET is answered here", {"allow": "GET, HEAD"}), "refused"
         asked = _asked(path[:_LONGEST_PATH], headers.get(b"user-agent", b"")[:_LONGEST_USER_AGENT])
         source = _address(scope)
-        entry, reason = await self._identify(asked)
+        try:
+            if self._freshness is not None:
+                await self._freshness.run()
+            entry, reason = await self._identify(asked)
+        except Refused as refusal:
+            log.event("not served", 40, source=source, file=asked.name, reason=refusal.message)
+            return _plain(503, "try again later", {"retry-after": "60"}), "failed"
         if entry is None:
             log.event("no such phone", source=source, file=asked.name, user_agent=asked.user_agent, reason=reason)
             return _plain(404, "no such file"), "unknown"
@@ -256,6 +263,31 @@ class PhoneFiles:
     async def _off_loop(self, function: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
         call = partial(function, *arguments, **named)
         return await asyncio.get_running_loop().run_in_executor(self._claimers, call)
+
+
+class _Shared:
+    """A blocking call whose result serves everyone who asked before it began.
+
+    However many phones ask at once, two calls at most are under way or waiting.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor, call: Callable[[], None]) -> None:
+        self._pool = pool
+        self._call = call
+        self._running: asyncio.Task[None] | None = None
+        self._next: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Return when a call has ended that began after this was called; raises what it raised."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._after(self._running))
+        await asyncio.shield(self._next)
+
+    async def _after(self, running: asyncio.Task[None] | None) -> None:
+        if running is not None and not running.done():
+            await asyncio.wait([running])
+        self._running, self._next = self._next, None
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._call)
 
 
 _PROOF_NAMES = {proof: proof.name.lower() for proof in Proof}

@@ -10,8 +10,9 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from autoprovd.tokens import Tokens
 from autoprovd.web import api, phones
 from autoprovd.web.protocol import Protocol
 
-_SAVE_SECONDS = 30.0
+_SAVE_SECONDS, _ATTEND_SECONDS = 30.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,18 @@ class _Server(uvicorn.Server):
 def serve(config: Config) -> None:
     """Run until SIGTERM or SIGINT. Raises ``Refused`` when it cannot start."""
     keyring = load_keyring(config.keys.sealing_key_file)
-    store = Store(config.database.url)
+    database = config.database
+    store = Store(
+        database.url,
+        witness=database.witness,
+        require_synchronous_standby=database.require_synchronous_standby,
+        trust_failover=database.trust_failover,
+    )
+    store.attend()
     store.migrate()
     release = Release(store, keyring)
+    store.on_discontinuity(release.seal_all)
+    store.check_past()
     site = Site(store, keyring, release)
     rendered = site.render_after_upgrade()
     directory = Directory(store)
@@ -65,7 +75,7 @@ def serve(config: Config) -> None:
     doors = _doors(config, phones.PhoneFiles(directory, release, store.clock, Neighbours()), parts)
     log.event("started", version=__version__, count=rendered, listener=", ".join(door.name for door in doors))
     try:
-        uvicorn_loop(_run(config, doors, directory))
+        uvicorn_loop(_run(config, doors, store, directory))
     finally:
         store.close()
     log.event("stopped")
@@ -155,7 +165,7 @@ def _uvicorn(config: Config, door: _Door) -> _Server:
     return _Server(settings)
 
 
-async def _run(config: Config, doors: list[_Door], directory: Directory) -> None:
+async def _run(config: Config, doors: list[_Door], store: Store, directory: Directory) -> None:
     servers = [(_uvicorn(config, door), door) for door in doors]
     loop = asyncio.get_running_loop()
 
@@ -165,20 +175,30 @@ async def _run(config: Config, doors: list[_Door], directory: Directory) -> None
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    saving = asyncio.create_task(_save_regularly(directory))
+    regular = [
+        asyncio.create_task(_regularly(_SAVE_SECONDS, partial(_save, directory))),
+        asyncio.create_task(_regularly(_ATTEND_SECONDS, partial(_attend, store))),
+    ]
     try:
         async with asyncio.TaskGroup() as group:
             for server, door in servers:
                 group.create_task(server.serve(sockets=[door.listener]))
     finally:
-        saving.cancel()
+        for task in regular:
+            task.cancel()
         await asyncio.to_thread(_save, directory)
 
 
-async def _save_regularly(directory: Directory) -> None:
+async def _regularly(seconds: float, job: Callable[[], None]) -> None:
     while True:
-        await asyncio.sleep(_SAVE_SECONDS)
-        await asyncio.to_thread(_save, directory)
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(job)
+
+
+def _attend(store: Store) -> None:
+    # A hindrance refuses every write from now on, and was logged when it arose.
+    with contextlib.suppress(Refused):
+        store.attend()
 
 
 def _save(directory: Directory) -> None:

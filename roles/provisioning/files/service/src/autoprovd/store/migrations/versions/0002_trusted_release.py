@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The autoprov authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Policies of a grant, the origin of a secret, and what several nodes on one database tell each other."""
+"""Policies of a grant, and the origin of a secret."""
 
 from __future__ import annotations
 
@@ -16,17 +16,3 @@ def upgrade() -> None:
     op.add_column("grants", sa.Column("networks", sa.Text(), nullable=True))
     op.add_column("grants", sa.Column("on_theft", sa.String(length=10), nullable=False, server_default="report"))
     op.add_column("grants", sa.Column("shred", sa.Boolean(), nullable=False, server_default=sa.false()))
-    op.create_table(
-        "changes",
-        sa.Column("seq", sa.Integer(), nullable=False),
-        sa.Column("mac", sa.String(length=12), nullable=True),
-        sa.PrimaryKeyConstraint("seq"),
-    )
-    op.create_table(
-        "nodes",
-        sa.Column("name", sa.String(length=80), nullable=False),
-        sa.Column("version", sa.String(length=20), nullable=False),
-        sa.Column("started_at", sa.Float(), nullable=False),
-        sa.Column("seen_at", sa.Float(), nullable=False),
-        sa.PrimaryKeyConstraint("name"),
-    )
