@@ -54,14 +54,14 @@ def cluster() -> Iterator[postgres.Cluster]:
         pytest.skip("PostgreSQL 15 or newer is missing; run make setup as root")
     with postgres.folder() as path:
         server = postgres.Cluster(path)
-        server.create()
+        server.create(max_connections="150")
         try:
             yield server
         finally:
             server.stop()
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, folder: Path) -> Database:
     """An empty database: of each kind in turn."""
     return make_database(request.param, request, folder)
