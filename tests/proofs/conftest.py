@@ -30,7 +30,7 @@ class Extent(NamedTuple):
     """How long a storm lasts."""
 
 
-QUICK, LONG = Extent("quick", 1, 4), Extent("long", 20, 40)
+QUICK, LONG = Extent("quick", 1, 2.5), Extent("long", 20, 30)
 
 
 @pytest.fixture(params=[QUICK, pytest.param(LONG, marks=pytest.mark.long)], ids=lambda extent: extent.name)
@@ -61,9 +61,13 @@ def cluster() -> Iterator[postgres.Cluster]:
             server.stop()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+on_both_databases = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+"""For a test whose quick form runs on PostgreSQL too."""
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def database(request: pytest.FixtureRequest, folder: Path) -> Database:
-    """An empty database: of each kind in turn."""
+    """An empty database: SQLite, and in ``make test-long`` PostgreSQL."""
     return make_database(request.param, request, folder)
 
 

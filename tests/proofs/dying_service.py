@@ -70,7 +70,8 @@ def _wait(file: Path) -> None:
         time.sleep(0.005)
 
 
-def _fill(folder: Path) -> None:
+def fill(folder: Path) -> None:
+    """Write into the folder until its disk is full."""
     with (folder / "filler").open("wb", buffering=0) as stream:
         for size in (1 << 20, 1 << 12, 1):
             try:
@@ -82,7 +83,7 @@ def _fill(folder: Path) -> None:
 
 def _deed(text: str) -> Callable[[], None]:
     name, _colon, argument = text.partition(":")
-    return {"kill": _kill, "wait": partial(_wait, Path(argument)), "fill": partial(_fill, Path(argument))}[name]
+    return {"kill": _kill, "wait": partial(_wait, Path(argument)), "fill": partial(fill, Path(argument))}[name]
 
 
 def _wrap(step: _Step) -> None:

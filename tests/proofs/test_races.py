@@ -18,7 +18,7 @@ from autoprovd.site import Selection, Site
 from autoprovd.store import Store
 from tests.proofs import tally
 from tests.proofs.appliance import Appliance
-from tests.proofs.conftest import Extent
+from tests.proofs.conftest import Extent, on_both_databases
 from tests.proofs.databases import Database
 from tests.proofs.phones import Phone, ask_at_once
 
@@ -44,6 +44,7 @@ def _claim_each_round(orders: Connection, barrier: Any, url: str, keyring: Keyri
     store.close()
 
 
+@on_both_databases
 @pytest.mark.parametrize("claimants", ROUNDS)
 @pytest.mark.parametrize("strict", [True, False], ids=["once", "window"])
 def test_of_many_processes_exactly_one_is_answered(
@@ -99,6 +100,7 @@ def _assert_released_once_a_round(database: Database, rounds: int) -> None:
     assert max(released.values()) == 1
 
 
+@on_both_databases
 @pytest.mark.parametrize("strict", [True, False], ids=["once", "window"])
 def test_of_many_phones_exactly_one_is_answered(appliance: Appliance, extent: Extent, strict: bool) -> None:
     """Of N addresses that ask for one phone's file in the same instant, exactly one gets its passwords."""
