@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import psutil
 import psycopg
 
 _SETTINGS = {
@@ -115,11 +116,17 @@ class Cluster:
 
     def kill(self) -> None:
         """End it as a loss of power does: all its processes at once, nothing flushed."""
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        self._signal_all(signal.SIGKILL)
         self._end(signal.SIGKILL)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+    def freeze(self) -> None:
+        """Stop all its processes where they are, as a dead network does."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal_all(signal.SIGCONT)
 
     def reload(self) -> None:
         """Have it read its settings again."""
@@ -137,6 +144,14 @@ class Cluster:
         ) as connection:
             cursor = connection.execute(statement, parameters)
             return cursor.fetchall() if cursor.description else []
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        if self._process is None:
+            return
+        parent = psutil.Process(self._process.pid)
+        for process in [parent, *parent.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:

@@ -18,9 +18,11 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NOT_LONG = ["-m", "not long"]
+# unit-postgresql: the tests of the service once more, with the other database.
 # Suites that start daemons run one test after the other: two cores do not make them faster, only flakier.
 SUITES = {
     "unit": ["-n", "auto", "tests/unit"],
+    "unit-postgresql": ["-n", "auto", "tests/unit/service"],
     "integration": ["tests/integration"],
     "e2e": ["tests/e2e"],
     "molecule": ["molecule/test_scenarios.py", "--timeout", "1800"],
@@ -63,7 +65,8 @@ def run(suite: str, summary: Summary) -> None:
     print(f"\n━━━ {suite} ━━━", flush=True)
     command = [sys.executable, "-m", "pytest", *NOT_LONG, *SUITES[suite], f"--junitxml={report}", "--durations=5"]
     started, before = time.monotonic(), summary.counts["failed"]
-    status = subprocess.run(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, check=False).returncode
+    environment = os.environ | ({"AUTOPROV_TEST_DATABASE": "postgresql"} if suite == "unit-postgresql" else {})
+    status = subprocess.run(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, env=environment, check=False).returncode
     print(f"{suite}: {time.monotonic() - started:.0f} s", flush=True)
     if report.exists():
         summary.read(report)

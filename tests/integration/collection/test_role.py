@@ -50,11 +50,15 @@ class Appliance:
 
     def configure(self, *arguments: str, **variables: Any) -> tuple[int, str]:
         """Run playbooks/site.yml: exit status and output."""
+        return self.play("site.yml", *arguments, **variables)
+
+    def play(self, playbook: str, *arguments: str, **variables: Any) -> tuple[int, str]:
+        """Run a playbook of the collection: exit status and output."""
         host = {**VARIABLES, "machine_pid": self.machine.pid, **variables}
         inventory = self.folder / "inventory.json"
         inventory.write_text(json.dumps({"all": {"children": {"autoprov_appliances": {"hosts": {"box": host}}}}}))
         done = subprocess.run(
-            [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, "playbooks/site.yml", *arguments],
+            [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, f"playbooks/{playbook}", *arguments],
             cwd=REPOSITORY,
             env=self.environment,
             capture_output=True,
@@ -148,6 +152,44 @@ def test_from_a_fresh_host_to_a_running_service(appliance: Appliance) -> None:
     status, output = appliance.configure(provisioning_http_listen=["203.0.113.1:50080"])
     assert status == 2
     assert "cannot listen on 203.0.113.1:50080" in output
+
+
+@pytest.mark.root
+def test_a_backup_comes_back_sealed(appliance: Appliance, tmp_path: Path) -> None:
+    """backup.yml and restore.yml, on the service of the story above; the key opens on a new host too."""
+    status, output = appliance.configure()
+    assert status == 0, output
+    appliance.says("autoprov phone arm 000413922d24")
+    given = {"provisioning_backup_directory": str(tmp_path), "provisioning_backup_vault_secret": "vault-secret"}
+    status, output = appliance.play("backup.yml", "--check", **given)
+    assert status == 0, output
+    assert not list(tmp_path.iterdir())
+    status, output = appliance.play("backup.yml", "-vvv", "--diff", **given)
+    assert status == 0, output
+    (made,) = tmp_path.iterdir()
+    key = appliance.says("cat /etc/autoprov/sealing.key").strip()
+    assert key not in output
+    assert (made / "sealing.key.vault").read_text().startswith("$ANSIBLE_VAULT;")
+    assert appliance.says("ls -d /tmp/autoprov-* 2>/dev/null || true") == ""
+
+    appliance.says("autoprov phone revoke 000413922d24")
+    process = appliance.says("pgrep -u autoprov")
+    restoring = {"provisioning_restore_from": str(made)}
+    status, output = appliance.play("restore.yml", "--check", **restoring)
+    assert status == 0, output
+    assert appliance.says("pgrep -u autoprov") == process
+    status, output = appliance.play("restore.yml", **restoring)
+    assert status == 0, output
+    assert "are sealed until armed again" in output
+    (phone,) = json.loads(appliance.says("autoprov phones --json"))["phones"]
+    assert {grant["state"] for grant in phone["grants"]} == {"sealed"}
+    assert json.loads(appliance.says("autoprov audit verify --json"))["ok"]
+    assert appliance.says("ls /var/lib/autoprov | grep -c before-restore") == "1\n"
+
+    status, output = appliance.play("restore.yml", provisioning_restore_from=str(tmp_path / "absent"))
+    assert status == 2
+    assert "holds no database.backup" in output
+    assert json.loads(appliance.says("autoprov phones --json"))
 
 
 def test_the_unit_is_hardened(tmp_path: Path) -> None:

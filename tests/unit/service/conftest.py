@@ -29,7 +29,7 @@ from autoprovd.store import Store
 from autoprovd.store.schema import metadata
 from autoprovd.tokens import Tokens
 from autoprovd.web import api, phones
-from tests.postgres import Cluster
+from tests.postgres import Cluster, binaries
 from tests.postgres import folder as postgres_folder
 
 ON_POSTGRESQL = os.environ.get("AUTOPROV_TEST_DATABASE") == "postgresql"
@@ -70,6 +70,8 @@ def new_database(folder: Path) -> str:
         store.migrate()
         store.close()
         return url
+    if binaries() is None:
+        pytest.skip("PostgreSQL 15 or newer is missing; run make setup as root")
     name = f"test_{next(_NUMBERS)}"
     _cluster().query(f"CREATE DATABASE {name} TEMPLATE autoprov STRATEGY file_copy", database="postgres")
     return _cluster().url.replace("/autoprov?", f"/{name}?")
@@ -77,9 +79,18 @@ def new_database(folder: Path) -> str:
 
 @pytest.fixture
 def sqlite_only() -> None:
-    """For tests of what only SQLite's file has."""
-    if ON_POSTGRESQL:
-        pytest.skip("about SQLite's own file")
+    """For tests of what only SQLite has."""
+
+
+@pytest.fixture
+def postgresql_only() -> None:
+    """For tests of what only PostgreSQL has."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what is about the other database."""
+    other = "sqlite_only" if ON_POSTGRESQL else "postgresql_only"
+    items[:] = [item for item in items if other not in getattr(item, "fixturenames", ())]
 
 
 class TurnedClock(Clock):
@@ -119,12 +130,15 @@ class WrittenNeighbours(Neighbours):
 class Box:
     """A whole service without its sockets."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str | None = None, key: bytes | None = None, **options: Any) -> None:
         self.clock = TurnedClock()
-        self.keyring = Keyring([os.urandom(32)])
+        self.key = key or os.urandom(32)
+        self.keyring = Keyring([self.key])
         self.database = folder / "autoprov.sqlite"
-        self.store = Store(new_database(folder), self.clock)
+        self.url = url or new_database(folder)
+        self.store = Store(self.url, self.clock, **options)
         self.release = Release(self.store, self.keyring)
+        self.store.on_discontinuity(self.release.seal_all)
         self.site = Site(self.store, self.keyring, self.release)
         self.directory = Directory(self.store)
         self.site.on_change(self.directory.forget)
@@ -149,6 +163,10 @@ class Box:
         async with httpx.AsyncClient(transport=transport, base_url=f"{scheme}://appliance") as client:
             sent = {"user-agent": agent} | {name.replace("_", "-"): value for name, value in headers.items()}
             return await client.request(method, path, headers=sent, auth=auth)
+
+    def another(self, **options: Any) -> Box:
+        """The service once more on the same database: a second node, or the same one after a restart."""
+        return Box(self.database.parent, self.url, self.key, **options)
 
     def stored(self) -> bytes:
         """Everything the database keeps, as bytes to search in."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from autoprovd import __version__, log, sealing
+from autoprovd import backup as backups
 from autoprovd import config as configuration
 from autoprovd.faults import Refused
 from autoprovd.tls import generate_certificate
@@ -56,6 +57,27 @@ def check_config(config_file: Path) -> None:
 def generate_key(file: Path) -> None:
     """Create the sealing key, readable by its owner alone."""
     sealing.generate_key(file)
+
+
+@commands.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_CONFIG
+def backup(file: Path, config_file: Path) -> None:
+    """Write a copy of the database, while the service runs."""
+    backups.backup(configuration.load(config_file), file)
+    click.echo(f"{file} holds the database; its passwords are sealed, and the key is not in it")
+
+
+@commands.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_CONFIG
+def restore(file: Path, config_file: Path) -> None:
+    """Make a copy the database again, sealed; stop the service first."""
+    config = configuration.load(config_file)
+    result = backups.restore(config, sealing.load_keyring(config.keys.sealing_key_file), file)
+    click.echo(
+        f"{result['phones']} phones restored; {result['sealed']} releases that waited are sealed until armed again"
+    )
 
 
 @commands.command("generate-certificate")

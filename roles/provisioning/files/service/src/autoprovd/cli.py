@@ -217,6 +217,19 @@ def why(appliance: _Appliance, mac: str, as_json: bool) -> None:
         click.echo(f"\n{sentence}")
 
 
+@commands.command()
+@click.confirmation_option(prompt="No phone and no Ansible run gets a password until it is armed again. Go on?")
+@_JSON
+@_appliance
+def seal(appliance: _Appliance, as_json: bool) -> None:
+    """Close everything that may still be released: after a machine was rolled back, or in doubt."""
+    content = appliance.ask("POST", "/grants/seal")
+    if as_json:
+        _print_json(content)
+    else:
+        click.echo(f"sealed {content['sealed']} grants")
+
+
 @commands.group()
 def audit() -> None:
     """The audit log."""

@@ -229,15 +229,19 @@ class Release:
         audit.append(connection, self._keyring.audit_key, moment.wall, events)
         self._store.advance(connection, moment)
 
-    def seal_all(self, connection: Connection, moment: Moment, reason: str) -> None:
-        """Close every grant that may still be answered: nobody knows any more what was released."""
+    def seal_all(self, connection: Connection, moment: Moment, reason: str, actor: str = "autoprovd") -> int:
+        """Close every grant that may still be answered, until it is armed again; their number.
+
+        For a database that does not know any more what was released, and for a person in doubt.
+        """
         sealed = connection.execute(
             update(grants).where(_G.state.in_(("armed", "open"))).values(state="sealed").returning(_G.mac)
         ).all()
         detail = {"reason": reason, "grants": len(sealed)}
-        audit.append(connection, self._keyring.audit_key, moment.wall, [Event("sealed", "autoprovd", detail=detail)])
+        audit.append(connection, self._keyring.audit_key, moment.wall, [Event("sealed", actor, detail=detail)])
         self._store.advance(connection, moment)
-        log.event("everything was sealed", 40, reason=reason, count=len(sealed))
+        log.event("everything was sealed", 40, reason=reason, actor=actor, count=len(sealed))
+        return len(sealed)
 
     # -- claiming -----------------------------------------------------------------------------------------------------
 

@@ -74,6 +74,10 @@ class Keyring:
                 "give the phone a new password",
             ) from None
 
+    def has(self, key_id: str) -> bool:
+        """Whether what is sealed with that key can be opened."""
+        return key_id in self._boxes
+
     def fingerprint(self, secret: str) -> str:
         """A keyed digest by which equal secrets are known without being shown: 16 hexadecimal digits."""
         return hmac.digest(self._fingerprint_key, secret.encode(), "sha256").hex()[:16]

@@ -283,6 +283,15 @@ class Site:
             self._tell({key.mac for key in wanted})
         return _listed(after, wanted), _grant_difference(before, after, False)
 
+    def seal(self, actor: str) -> int:
+        """Close every grant of the site that waits, until it is armed again; their number."""
+        with self._writing, self._store.write() as connection:
+            sealed = self._release.seal_all(
+                connection, self._store.moment(connection), "a person sealed the site", actor
+            )
+        self._tell(None)
+        return sealed
+
     def _targets(self, connection: Connection, selections: Sequence[Selection]) -> dict[GrantKey, Phone]:
         definitions = definitions_of(connection, [selection.mac for selection in selections])
         faults: list[Fault] = []

@@ -17,7 +17,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
-from sqlalchemy import Connection, Engine, Table, func, select
+from sqlalchemy import Connection, Engine, Table, delete, func, select
 from sqlalchemy.dialects import postgresql as postgresql_dialect
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -29,7 +29,10 @@ from autoprovd.store.schema import audit, facts
 from autoprovd.store.sqlite import Sqlite
 from autoprovd.store.witness import Head, Witness
 
-Discontinued = Callable[[Connection, Moment, str], None]
+COPY_MARK = "copied_at"
+"""The fact that only copies of a database have."""
+
+Discontinued = Callable[[Connection, Moment, str], object]
 """Called in the transaction that finds that the database is not the one it was; the text says why."""
 
 
@@ -136,20 +139,23 @@ class Store:
 
     def check_past(self) -> None:
         """Hold the database against what this host remembers of it; once, at the start, after the migration."""
-        if self._witness is None:
-            return
-        remembered = self._witness.head()
+        remembered = self._witness.head() if self._witness is not None else None
         with self.write() as connection:
             present = _head(connection)
-            if present is None:
+            copied_at = fact(connection, COPY_MARK)
+            if copied_at is not None:
+                connection.execute(delete(facts).where(facts.c.name == COPY_MARK))
+                self._discontinue(connection, f"the database is a copy that was made at {copied_at}")
+            elif present is None or self._witness is None:
                 return
-            if remembered is None:
+            elif remembered is None:
                 self._discontinue(connection, "this host has never seen this database")
             elif not _holds(connection, remembered):
                 self._discontinue(
                     connection, f"the database lacks audit row {remembered.seq}, which this host has seen"
                 )
-            connection.info.setdefault("audit_head", present)
+            if present is not None:
+                connection.info.setdefault("audit_head", present)
 
     def _arrive(self, connection: Connection) -> None:
         arrival: Arrival = self._backend.arrive(connection, self.clock)

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -52,6 +52,16 @@ SELECT extract(epoch FROM clock_timestamp())::float8,
        (SELECT value FROM facts WHERE name = 'database')
 """
 # pg_control_checkpoint() still tells the old timeline for a while after a standby was promoted.
+
+_NODES = """
+SELECT count(*) FROM pg_locks
+WHERE locktype = 'advisory' AND mode = 'ShareLock' AND granted AND classid = %s AND objid = %s
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+_STANDBYS = """
+SELECT count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')), count(*) FILTER (WHERE sync_state IS NULL)
+FROM pg_stat_replication
+"""
 
 _WAY_OUT = {
     "08": "the connection to the database is lost; check that it runs and that database.url names it",
@@ -126,9 +136,14 @@ class Postgresql:
         """Be seen by the other nodes, and see them; to be called every few seconds. Blocks."""
         try:
             hindrance = self._attend()
-        except psycopg.Error as error:
+        except psycopg.Error:
+            # The connection ended with the server it led to; there may be another by now.
             self._leave()
-            hindrance = self.explain(error)
+            try:
+                hindrance = self._attend()
+            except psycopg.Error as error:
+                self._leave()
+                hindrance = self.explain(error)
         if hindrance != self._hindrance:
             log.event("database cannot be written" if hindrance else "database can be written", 40, reason=hindrance)
         self._hindrance = hindrance
@@ -141,19 +156,10 @@ class Postgresql:
         (version,) = _one(self._presence, "SELECT current_setting('server_version_num')::int")
         if version < _OLDEST:
             return f"PostgreSQL {version // 10_000} is too old; version 15 or newer is needed"
-        (nodes,) = _one(
-            self._presence,
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' AND granted"
-            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            f" AND classid = {_PRESENCE_CLASS} AND objid = {_PRESENCE}",
-        )
+        (nodes,) = _one(self._presence, _NODES, (_PRESENCE_CLASS, _PRESENCE))
         if nodes < 2 or not self._require_synchronous_standby:
             return None
-        synchronous, hidden = _one(
-            self._presence,
-            "SELECT count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')),"
-            " count(*) FILTER (WHERE sync_state IS NULL) FROM pg_stat_replication",
-        )
+        synchronous, hidden = _one(self._presence, _STANDBYS)
         if synchronous:
             return None
         if hidden:
@@ -176,8 +182,8 @@ class Postgresql:
         self.reader.dispose()
 
 
-def _one(connection: psycopg.Connection[Any], statement: str) -> tuple[Any, ...]:
-    row: tuple[Any, ...] | None = connection.execute(statement).fetchone()
+def _one(connection: psycopg.Connection[Any], statement: LiteralString, parameters: Sequence[object] = ()) -> Any:
+    row = connection.execute(statement, parameters).fetchone()
     if row is None:
         raise psycopg.OperationalError("an aggregate gave no row")
     return row

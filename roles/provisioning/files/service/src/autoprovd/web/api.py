@@ -225,6 +225,10 @@ def application(parts: Parts, on_socket: bool) -> FastAPI:
         revoked, difference = parts.site.revoke(_selections(body), body.dry_run, actor)
         return {"changed": bool(revoked), "revoked": revoked, "diff": asdict(difference)}
 
+    @api.post("/grants/seal")
+    def seal(actor: Annotated[str, needs(Scope.GRANTS_WRITE)]) -> dict[str, Any]:
+        return {"sealed": parts.site.seal(actor)}
+
     @api.post("/claims")
     def claim(body: Claim, actor: Annotated[str, needs(Scope.CLAIMS)]) -> dict[str, Any]:
         keys = {account: (_account(account, body.secret_class)) for account in body.accounts}
