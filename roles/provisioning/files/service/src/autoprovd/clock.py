@@ -55,16 +55,20 @@ class Clock:
 class DatabaseClock(Clock):
     """The clock of a database that several nodes work on: the only one they share.
 
-    Between two readings it goes on with this machine's monotonic clock, which nobody can set.
+    Between two readings it goes on with this machine's monotonic clock, which nobody can set; a reading behind that is
+    of a clock that was set back, and is not believed.
     """
 
     def __init__(self) -> None:
         self.boot_id = None
         self._ahead = time.time() - time.monotonic()
+        self._observed = False
 
     def observe(self, now: float) -> None:
         """Take a reading: seconds since 1970 UTC by the database."""
-        self._ahead = now - time.monotonic()
+        ahead = now - time.monotonic()
+        if not self._observed or ahead > self._ahead:
+            self._ahead, self._observed = ahead, True
 
     def wall(self) -> float:
         """Seconds since 1970 UTC, as the database believes."""
