@@ -22,9 +22,9 @@ from tests.proofs.databases import Database
 from tests.proofs.phones import Phone
 
 _CALL = re.compile(
-    r"^(?P<thread>\d+) (?P<call>\w+)\((?P<arguments>.*?)(?P<end>\)\s+= (?P<result>-?\d+).*| <unfinished \.\.\.>)$"
+    r"^(?P<thread>\d+) +(?P<call>\w+)\((?P<arguments>.*?)(?P<end>\)\s+= (?P<result>-?\d+).*| <unfinished \.\.\.>)$"
 )
-_RESUMED = re.compile(r"^(?P<thread>\d+) <\.\.\. (?P<call>\w+) resumed>.*\)\s+= (?P<result>-?\d+)")
+_RESUMED = re.compile(r"^(?P<thread>\d+) +<\.\.\. (?P<call>\w+) resumed>.*\)\s+= (?P<result>-?\d+)")
 _FILE = re.compile(r"^\d+<(?P<path>[^>]*)>")
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 
@@ -38,6 +38,11 @@ class _Disk:
 
     def apply(self, call: str, arguments: str) -> None:
         """A system call that succeeded."""
+        if call == "unlink":  # SQLite syncs the folder behind it
+            path = _text(arguments).decode()
+            self.written.pop(path, None)
+            self.synced.pop(path, None)
+            return
         path = _path(arguments)
         if path is None:
             return
@@ -58,13 +63,11 @@ class _Disk:
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_what_was_answered_survives_a_loss_of_power(appliance: Appliance, folder: Path) -> None:
-    """Before the first byte of an answer with a secret, the WAL is synced: the disk as it is guaranteed then holds the
-    claim and its audit rows.
-    """
+    """When the first byte of an answer leaves, what is synced to the disk holds the claim and its audit rows."""
     if shutil.which("strace") is None:
         pytest.skip("strace is missing; run make setup as root")
     phone, record = Phone(1), folder / "record"
-    calls = "trace=pwrite64,ftruncate,fsync,fdatasync,write,writev,sendto,sendmsg"
+    calls = "trace=pwrite64,ftruncate,fsync,fdatasync,unlink,write,writev,sendto,sendmsg"
     tracer = ("strace", "-D", "-f", "-q", "-y", "-xx", "-s", "100000", "-e", calls, "-o", str(record))
     appliance.start(within=tracer)
     appliance.set_up([phone], strict=True, window_seconds=3600)
@@ -73,7 +76,7 @@ def test_what_was_answered_survives_a_loss_of_power(appliance: Appliance, folder
     appliance.kill()
     survived = folder / "survived"
     survived.mkdir()
-    for path, content in _disk_at_the_first_answer(record, phone, folder).synced.items():
+    for path, content in _disk_at_the_first_answer(record, phone).synced.items():
         (survived / Path(path).name).write_bytes(content)
     found = Database("sqlite", f"sqlite:///{survived}/autoprov.sqlite")
     found.assert_sound()
@@ -82,7 +85,7 @@ def test_what_was_answered_survives_a_loss_of_power(appliance: Appliance, folder
     assert {tuple(row) for row in states} == {("open", 1)}
 
 
-def _disk_at_the_first_answer(record: Path, phone: Phone, folder: Path) -> _Disk:
+def _disk_at_the_first_answer(record: Path, phone: Phone) -> _Disk:
     secrets = [value.encode() for value in phone.secrets.values()]
     disk, begun = _Disk(), {}
     for line in record.read_text("ascii", "replace").splitlines():
