@@ -209,6 +209,74 @@ options:
               - The line that the key uses.
             type: int
             default: 1
+      release:
+        description:
+          - How its passwords are released, where the settings of the site do not fit, see
+            O(autoprov.appliance.provisioning_settings#module:release.rules). Applied in their order after the rules of
+            the site; the last one that sets something wins.
+          - A change holds for what is armed from then on.
+        type: list
+        elements: dict
+        suboptions:
+          secret_class:
+            description:
+              - Only for passwords of this kind. When not given, for all.
+            type: str
+            choices: [sip, menu, web, provisioning]
+          audience:
+            description:
+              - Whom the rule is for. V(controller) is the Ansible run that tells the PBX a generated SIP password; for
+                it, only O(phones[].release[].mode), O(phones[].release[].strict) and
+                O(phones[].release[].window_seconds) have a meaning. When not given, V(phone).
+            type: str
+            choices: [phone, controller]
+          mode:
+            description:
+              - V(once) answers a single request. V(window) answers the same telephone again until it has shown that it
+                holds its passwords, or the time is over. V(always) answers each time, and needs the proof
+                V(credentials) or V(certificate).
+            type: str
+            choices: [once, window, always]
+          window_seconds:
+            description:
+              - How long passwords may be fetched, in seconds.
+            type: int
+          window_starts:
+            description:
+              - Whether that time starts when a password is armed, or when the telephone first asks.
+            type: str
+            choices: [arming, first_request]
+          proof:
+            description:
+              - The weakest proof of identity that is enough. V(address) is the source address alone, V(network) an
+                address in O(phones[].release[].networks), V(neighbour) an address that the neighbour table or a DHCP
+                lease knows with the MAC address of the telephone, V(label) the ID on the label of a Gigaset,
+                V(credentials) the provisioning password of the telephone, V(certificate) its factory certificate.
+            type: str
+            choices: [address, network, neighbour, label, credentials, certificate]
+          networks:
+            description:
+              - The networks, such as V(192.0.2.0/24), in which the address must be, whatever else is proved. An empty
+                list lifts what an earlier rule demands.
+            type: list
+            elements: str
+          strict:
+            description:
+              - V(true) is another word for O(phones[].release[].mode=once); V(false) takes a V(once) back to V(window).
+            type: bool
+          on_theft:
+            description:
+              - What follows when somebody else asks for passwords that were released. V(report) shows it. V(revoke)
+                also closes everything that the telephone could still fetch. V(rekey) does both, and replaces the
+                passwords that were generated; the PBX is told by the next Ansible run, the telephone when a person
+                releases them again.
+            type: str
+            choices: [report, revoke, rekey]
+          shred:
+            description:
+              - Whether a password is destroyed in the database once everybody who needs it has it. It cannot be
+                released again then, a new one can.
+            type: bool
   src:
     description:
       - A file on the controller with the list of O(phones), in JSON or YAML. It may be encrypted with Ansible Vault.

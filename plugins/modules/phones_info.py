@@ -97,6 +97,31 @@ phones:
           description: How often it was armed.
           type: int
           sample: 1
+        mode:
+          description: V(once), V(window) or V(always).
+          type: str
+          sample: window
+        proof:
+          description: The weakest proof of identity that is enough, V(none) for the controller.
+          type: str
+          sample: neighbour
+        networks:
+          description: The networks in which the address must be; empty if it may be anywhere.
+          type: list
+          elements: str
+          sample: [192.0.2.0/24]
+        window_seconds:
+          description: How long it may be fetched.
+          type: float
+          sample: 600.0
+        on_theft:
+          description: What follows when somebody else asks, V(report), V(revoke) or V(rekey).
+          type: str
+          sample: report
+        shred:
+          description: Whether the password is destroyed once everybody who needs it has it.
+          type: bool
+          sample: false
         armed_at:
           description: When it was armed.
           type: str

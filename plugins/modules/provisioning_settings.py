@@ -77,6 +77,82 @@ options:
           - Whether each password is handed out exactly once, even to the same telephone within the time. A telephone
             that restarts before it stored its configuration then needs to be armed again.
         type: bool
+      rules:
+        description:
+          - Finer terms, for a vendor, a model, a kind of password. They are applied in their order, after the three
+            options above and before the rules of a telephone itself; the last one that sets something wins.
+          - The list replaces the one there is. What is armed already keeps the terms it was armed under.
+        type: list
+        elements: dict
+        suboptions:
+          vendor:
+            description:
+              - Only for telephones of this vendor. When not given, for all.
+            type: str
+            choices: [snom, yealink, gigaset]
+          model:
+            description:
+              - Only for this model of the vendor.
+            type: str
+          secret_class:
+            description:
+              - Only for passwords of this kind. When not given, for all.
+            type: str
+            choices: [sip, menu, web, provisioning]
+          audience:
+            description:
+              - Whom the rule is for. V(controller) is the Ansible run that tells the PBX a generated SIP password; for
+                it, only O(release.rules[].mode), O(release.rules[].strict) and O(release.rules[].window_seconds) have a
+                meaning. When not given, V(phone).
+            type: str
+            choices: [phone, controller]
+          mode:
+            description:
+              - V(once) answers a single request. V(window) answers the same telephone again until it has shown that it
+                holds its passwords, or the time is over. V(always) answers each time, and needs the proof
+                V(credentials) or V(certificate).
+            type: str
+            choices: [once, window, always]
+          window_seconds:
+            description:
+              - How long passwords may be fetched, in seconds.
+            type: int
+          window_starts:
+            description:
+              - Whether that time starts when a password is armed, or when the telephone first asks.
+            type: str
+            choices: [arming, first_request]
+          proof:
+            description:
+              - The weakest proof of identity that is enough. V(address) is the source address alone, V(network) an
+                address in O(release.rules[].networks), V(neighbour) an address that the neighbour table or a DHCP lease
+                knows with the MAC address of the telephone, V(label) the ID on the label of a Gigaset, V(credentials)
+                the provisioning password of the telephone, V(certificate) its factory certificate.
+            type: str
+            choices: [address, network, neighbour, label, credentials, certificate]
+          networks:
+            description:
+              - The networks, such as V(192.0.2.0/24), in which the address must be, whatever else is proved. An empty
+                list lifts what an earlier rule demands.
+            type: list
+            elements: str
+          strict:
+            description:
+              - V(true) is another word for O(release.rules[].mode=once); V(false) takes a V(once) back to V(window).
+            type: bool
+          on_theft:
+            description:
+              - What follows when somebody else asks for passwords that were released. V(report) shows it. V(revoke)
+                also closes everything that the telephone could still fetch. V(rekey) does both, and replaces the
+                passwords that were generated; the PBX is told by the next Ansible run, the telephone when a person
+                releases them again.
+            type: str
+            choices: [report, revoke, rekey]
+          shred:
+            description:
+              - Whether a password is destroyed in the database once everybody who needs it has it. It cannot be
+                released again then, a new one can.
+            type: bool
 seealso:
   - module: autoprov.appliance.phones
 """
@@ -95,6 +171,18 @@ EXAMPLES = r"""
   autoprov.appliance.provisioning_settings:
     release:
       window_starts: first_request
+  become: true
+
+- name: Passwords go to telephones in the voice network only, and a theft replaces them
+  autoprov.appliance.provisioning_settings:
+    release:
+      rules:
+        - proof: neighbour
+          networks: [192.0.2.0/24]
+          on_theft: rekey
+        - vendor: snom
+          secret_class: sip
+          proof: certificate
   become: true
 """
 
@@ -117,6 +205,7 @@ settings:
       window_seconds: 600
       window_starts: arming
       strict: false
+      rules: []
 faults:
   description: Everything that is wrong with the settings.
   type: list
@@ -129,8 +218,27 @@ status:
   sample: 422
 """
 
+from typing import Any
+
 from ansible_collections.autoprov.appliance.plugins.module_utils._module import ApiModule
 
+RULE = {
+    "vendor": {"type": "str", "choices": ["snom", "yealink", "gigaset"]},
+    "model": {"type": "str"},
+    "secret_class": {"type": "str", "choices": ["sip", "menu", "web", "provisioning"]},
+    "audience": {"type": "str", "choices": ["phone", "controller"]},
+    "mode": {"type": "str", "choices": ["once", "window", "always"]},
+    "window_seconds": {"type": "int"},
+    "window_starts": {"type": "str", "choices": ["arming", "first_request"]},
+    "proof": {
+        "type": "str",
+        "choices": ["address", "network", "neighbour", "label", "credentials", "certificate"],
+    },
+    "networks": {"type": "list", "elements": "str"},
+    "strict": {"type": "bool"},
+    "on_theft": {"type": "str", "choices": ["report", "revoke", "rekey"]},
+    "shred": {"type": "bool"},
+}
 SETTINGS = {
     "public_host": {"type": "str"},
     "http_port": {"type": "int"},
@@ -147,16 +255,23 @@ SETTINGS = {
             "window_seconds": {"type": "int"},
             "window_starts": {"type": "str", "choices": ["arming", "first_request"]},
             "strict": {"type": "bool"},
+            "rules": {"type": "list", "elements": "dict", "options": RULE},
         },
     },
 }
+
+
+def _what_is_said(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def main() -> None:
     module = ApiModule(SETTINGS)
     change = {name: module.params[name] for name in SETTINGS if module.params[name] is not None}
     if "release" in change:
-        change["release"] = {name: value for name, value in change["release"].items() if value is not None}
+        change["release"] = _what_is_said(change["release"])
+        if "rules" in change["release"]:
+            change["release"]["rules"] = [_what_is_said(rule) for rule in change["release"]["rules"]]
     answer = module.call("put", "/settings", {"settings": change, "dry_run": module.check_mode})
     module.finish(answer, "settings")
 

@@ -7,6 +7,7 @@ Molecule covers systemd. The machine is that of the demo: namespaces with a copy
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -50,15 +51,15 @@ class Appliance:
 
     def configure(self, *arguments: str, **variables: Any) -> tuple[int, str]:
         """Run playbooks/site.yml: exit status and output."""
-        return self.play("site.yml", *arguments, **variables)
+        return self.play("playbooks/site.yml", *arguments, **variables)
 
     def play(self, playbook: str, *arguments: str, **variables: Any) -> tuple[int, str]:
-        """Run a playbook of the collection: exit status and output."""
+        """Run a playbook: exit status and output."""
         host = {**VARIABLES, "machine_pid": self.machine.pid, **variables}
         inventory = self.folder / "inventory.json"
         inventory.write_text(json.dumps({"all": {"children": {"autoprov_appliances": {"hosts": {"box": host}}}}}))
         done = subprocess.run(
-            [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, f"playbooks/{playbook}", *arguments],
+            [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, playbook, *arguments],
             cwd=REPOSITORY,
             env=self.environment,
             capture_output=True,
@@ -149,6 +150,9 @@ def test_from_a_fresh_host_to_a_running_service(appliance: Appliance) -> None:
     status, output = appliance.configure(provisioning_tls_certificate=certificate)
     assert "together or neither" in output
 
+    assert_the_key_is_exchanged(appliance)
+    assert_a_credential_is_exchanged(appliance)
+
     status, output = appliance.configure(provisioning_http_listen=["203.0.113.1:50080"])
     assert status == 2
     assert "cannot listen on 203.0.113.1:50080" in output
@@ -190,6 +194,67 @@ def test_a_backup_comes_back_sealed(appliance: Appliance, tmp_path: Path) -> Non
     assert status == 2
     assert "holds no database.backup" in output
     assert json.loads(appliance.says("autoprov phones --json"))
+
+
+def assert_the_key_is_exchanged(appliance: Appliance) -> None:
+    """playbooks/rotate_key.yml: what check mode foretells, the run, and a run that finishes one that was broken off."""
+
+    def keys() -> list[str]:
+        return [key["id"] for key in json.loads(appliance.says("autoprov key status --json"))["keys"]]
+
+    first, process = keys(), appliance.says("pgrep -u autoprov")
+    status, output = appliance.play("playbooks/rotate_key.yml", "--check")
+    assert status == 0, output
+    assert f"a new key before {first[0]}" in output
+    assert keys() == first
+
+    status, output = appliance.play("playbooks/rotate_key.yml", "-vvv", "--diff")
+    assert status == 0, output
+    assert_nothing_planted(output)
+    second = keys()
+    assert len(second) == 1
+    assert second != first
+    assert appliance.says("cat /etc/autoprov/sealing.key").strip() not in output
+    assert appliance.says("stat -c '%U %a' /etc/autoprov/sealing.key") == "autoprov 400\n"
+
+    added = appliance.says("/opt/autoprov/venv/bin/autoprovd generate-key --add /etc/autoprov/sealing.key").strip()
+    status, output = appliance.play("playbooks/rotate_key.yml")
+    assert status == 0, output
+    assert keys() == [added], "the exchange that was begun"
+    assert appliance.says("pgrep -u autoprov") == process, "it served phones all the time"
+    assert "is whole" in appliance.says("autoprov audit verify")
+    status, output = appliance.configure()
+    assert "changed=0" in output, output
+
+
+def assert_a_credential_is_exchanged(appliance: Appliance) -> None:
+    """The script of the playbook with an encrypted credential, as systemd keeps it; here it only needs the program."""
+    if not shutil.which("systemd-creds"):
+        return
+    script = base64.b64encode((TEMPLATES.parent / "files" / "exchange-key.sh").read_bytes()).decode()
+    program, folder = "/opt/autoprov/venv/bin/autoprovd", "/root/keys"
+    appliance.says(
+        f"mkdir -m 700 {folder} && cd {folder} && umask 077 && {program} generate-key key"
+        " && systemd-creds encrypt --name=autoprov-sealing-key key sealing.cred"
+        f" && cp /etc/autoprov/autoprovd.toml . && echo {script} | base64 -d >exchange-key.sh"
+    )
+
+    def held() -> list[str]:
+        return appliance.says(f"systemd-creds decrypt --name=autoprov-sealing-key {folder}/sealing.cred -").split()
+
+    def exchange(action: str, *ids: str) -> str:
+        return appliance.says(f"sh {folder}/exchange-key.sh {action} {program} {folder} {' '.join(ids)} 2>&1 || true")
+
+    first = held()
+    assert exchange("add") == "changed\n"
+    second = held()
+    assert len(second) == 2
+    assert second[1:] == first
+    assert exchange("add") == "", "an exchange was begun already"
+    assert "does not use key" in exchange("retire", "00000000")
+    assert held() == second, "the service did not say that it may go"
+    left = appliance.says(f"ls {folder}; ls -d /run/autoprov-key.* 2>/dev/null || true").split()
+    assert left == ["autoprovd.toml", "exchange-key.sh", "key", "sealing.cred"]
 
 
 def test_the_unit_is_hardened(tmp_path: Path) -> None:

@@ -175,6 +175,15 @@ def test_settings_sends_only_what_was_given(api: FakeApi, run_module: Run) -> No
     assert (result["settings"], result["diff"]) == ({"language": "de"}, DIFF)
 
 
+def test_rules_of_release_are_sent_as_they_were_said(api: FakeApi, run_module: Run) -> None:
+    """What is not said in a rule is not sent as nothing; an empty list of networks, or of rules, is."""
+    rules = [{"vendor": "snom", "proof": "certificate"}, {"networks": [], "strict": False, "window_seconds": 60}]
+    for given in (rules, []):
+        api.expect("PUT", "/api/v1/settings", {"changed": True, "settings": {}, "diff": DIFF})
+        run_module("provisioning_settings", {"api_url": api.url, "release": {"rules": given}})
+        assert api.calls[-1].body == {"settings": {"release": {"rules": given}}, "dry_run": False}
+
+
 def test_api_tokens_shows_no_token(api: FakeApi, run_module: Run) -> None:
     tokens = [{"name": "controller", "token": "planted-" + "t" * 32, "scopes": ["claims", "phones:read"]}]
     api.expect("PUT", "/api/v1/tokens", {"changed": True, "touched": ["controller"]})

@@ -20,6 +20,7 @@ import pytest
 
 from autoprovd.clock import Clock
 from autoprovd.directory import Directory
+from autoprovd.keys import Keys
 from autoprovd.neighbours import Neighbours
 from autoprovd.overview import Overview
 from autoprovd.release import Release
@@ -137,6 +138,8 @@ class Box:
         self.database = folder / "autoprov.sqlite"
         self.url = url or new_database(folder)
         self.store = Store(self.url, self.clock, **options)
+        self.keys = Keys(self.store, self.keyring)
+        self.keys.settle()
         self.release = Release(self.store, self.keyring)
         self.store.on_discontinuity(self.release.seal_all)
         self.site = Site(self.store, self.keyring, self.release)

@@ -15,7 +15,6 @@ from autoprovd.model import Audience, SecretClass, SecretKey
 from autoprovd.policy import Proof
 from autoprovd.release import Claimant
 from autoprovd.site import Selection
-from autoprovd.store.schema import audit as audit_table
 from autoprovd.store.schema import secrets
 
 from .conftest import SNOM, YEALINK, Box, snom, yealink
@@ -263,27 +262,6 @@ def test_a_secret_moved_to_another_place_does_not_open(box: Box) -> None:
     claimant = Claimant(f"neighbour:{YEALINK}@198.18.0.21", Proof.NEIGHBOUR, "198.18.0.21")
     with pytest.raises(Refused, match="altered or moved"):
         box.release.claim(YEALINK, {SIP}, claimant)
-
-
-@pytest.mark.parametrize(
-    ("harm", "named"),
-    [
-        (audit_table.update().where(audit_table.c.seq == 3).values(actor="nobody"), 3),
-        (audit_table.delete().where(audit_table.c.seq == 3), 4),
-        (audit_table.update().where(audit_table.c.seq == 5).values(at=1.0), 5),
-    ],
-)
-def test_the_audit_log_names_the_first_bad_row(armed: Box, harm: object, named: int) -> None:
-    armed.release.claim(SNOM, ALL, PHONE)
-    with armed.store.read() as connection:
-        assert audit.verify(connection, armed.keyring.audit_key).ok
-    with armed.store.write() as connection:
-        connection.execute(harm)  # type: ignore[call-overload]
-    with armed.store.read() as connection:
-        verdict = audit.verify(connection, armed.keyring.audit_key)
-    assert not verdict.ok
-    assert verdict.first_bad is not None
-    assert verdict.first_bad["seq"] == named
 
 
 def test_no_secret_is_in_the_database(armed: Box) -> None:

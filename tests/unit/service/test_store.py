@@ -42,7 +42,7 @@ def witnessed(tmp_path: Path) -> Iterator[Box]:
     made.store.close()
 
 
-# -- a database that came back ------------------------------------------------------------------------------------------
+# -- a database that came back ---
 
 
 def test_a_database_that_goes_on_is_left_as_it_is(witnessed: Box, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_person_can_seal_the_site(witnessed: Box) -> None:
     assert witnessed.site.seal("a person") == 0
 
 
-# -- backup and restore -------------------------------------------------------------------------------------------------
+# -- backup and restore ---
 
 
 def _config(box: Box, witness: Path) -> Config:
@@ -174,7 +174,7 @@ def test_what_cannot_be_restored_changes_nothing(witnessed: Box, tmp_path: Path)
     assert witnessed.release.claim(SNOM, {SIP}, PHONE) == RELEASED
 
 
-# -- several nodes ------------------------------------------------------------------------------------------------------
+# -- several nodes ---
 
 
 @pytest.mark.usefixtures("postgresql_only")

@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +18,9 @@ from autoprovd import backup as backups
 from autoprovd import config as configuration
 from autoprovd.faults import Refused
 from autoprovd.tls import generate_certificate
+
+if TYPE_CHECKING:
+    from autoprovd.keys import KeyStatus
 
 _CONFIG = click.option(
     "--config",
@@ -53,10 +59,49 @@ def check_config(config_file: Path) -> None:
 
 
 @commands.command("generate-key")
+@click.option("--add", is_flag=True, help="Put a new key before those of an existing file; print its ID.")
 @click.argument("file", type=click.Path(path_type=Path))
-def generate_key(file: Path) -> None:
+def generate_key(file: Path, add: bool) -> None:
     """Create the sealing key, readable by its owner alone."""
-    sealing.generate_key(file)
+    if add:
+        click.echo(sealing.add_key(file))
+    else:
+        sealing.generate_key(file)
+
+
+@commands.command("retire-key")
+@_CONFIG
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("key_id", metavar="ID")
+def retire_key(file: Path, key_id: str, config_file: Path) -> None:
+    """Take a key out of the key file, if nothing is sealed with it any more.
+
+    The running service is asked; where none runs, its database is.
+    """
+    from autoprovd.keys import refuse_retirement
+
+    in_file = sealing.Keyring(sealing.read_keys(file)).key_ids
+    refuse_retirement(_key_status(configuration.load(config_file), file), in_file, key_id)
+    sealing.remove_key(file, key_id)
+
+
+def _key_status(config: configuration.Config, file: Path) -> list[KeyStatus]:
+    from autoprovd.appliance import Appliance, NoService
+    from autoprovd.keys import Keys, KeyStatus
+    from autoprovd.store import Store
+
+    if config.listen.admin_socket is not None:
+        with suppress(NoService):
+            shown = Appliance(config.listen.admin_socket).ask("GET", "/keys")["keys"]
+            return [KeyStatus(**{field.name: key[field.name] for field in fields(KeyStatus)}) for key in shown]
+    target = config.database.url.removeprefix("sqlite:///")
+    if target != config.database.url and not Path(target).exists():
+        raise Refused("unavailable", f"no service answers at {config.listen.admin_socket}, and there is no {target}")
+    store = Store(config.database.url)
+    try:
+        return Keys(store, sealing.Keyring(sealing.read_keys(file))).status()
+    finally:
+        store.close()
 
 
 @commands.command()

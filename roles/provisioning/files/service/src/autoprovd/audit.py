@@ -3,32 +3,37 @@
 """The audit log: append-only rows, each chained to the one before it by a keyed digest.
 
 A row is written in the same transaction as what it tells. Whoever changes, removes or reorders a row without the
-audit key breaks the chain at that row, and :func:`verify` names it. A row never holds a secret.
+audit key breaks the chain at that row, and :func:`verify` names it. That the end was cut off shows against a *head*
+(number and link of the last row) that was noted elsewhere. A row never holds a secret.
 """
 
 from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy.exc import DatabaseError
 
+from autoprovd.faults import Refused
 from autoprovd.store.schema import audit
 from autoprovd.store.witness import Head
 
-_FIRST = "0" * 64
 _FIELDS = ("seq", "at", "event", "mac", "line", "secret_class", "audience", "generation", "actor", "detail")
+_PAGE = 1000
+_LONGEST_LINE = 65536
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something worth remembering for good.
 
-    ``name`` is one of: created, updated, removed, armed, released, repeated, refused, suspect, confirmed, revoked,
-    sealed, settings, token, read.
+    ``name`` is one of: created, updated, removed, armed, released, repeated, refused, suspect, rekeyed, confirmed,
+    revoked, sealed, shredded, resealed, settings, token, read.
     """
 
     name: str
@@ -41,22 +46,37 @@ class Event:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
+START = Head(0, "0" * 64)
+"""What the first row is chained to."""
+
+
+def parse_head(text: str) -> Head:
+    """A head as it is noted: number, colon, link. Raises ``Refused``."""
+    found = re.fullmatch(r"(\d{1,18}):([0-9a-f]{64})", text.strip())
+    if found is None:
+        raise Refused("invalid", f"{text[:100]!r} is not a head; copy what this prints: autoprov audit head")
+    return Head(int(found[1]), found[2])
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether the chain holds, and where it first does not."""
 
     ok: bool
     rows: int
+    """How many rows were looked at."""
     first_bad: dict[str, Any] | None
+    """The row, or nothing but its number where the row itself is missing."""
     reason: str
+    head: str = ""
+    """The last row that is in order, as it is noted."""
 
 
 def append(connection: Connection, key: bytes, at: float, events: Sequence[Event]) -> None:
     """Append rows in the caller's transaction, which must hold the database's write lock."""
     if not events:
         return
-    last = connection.execute(select(audit.c.seq, audit.c.link).order_by(audit.c.seq.desc()).limit(1)).first()
-    seq, link = (last.seq, last.link) if last else (0, _FIRST)
+    seq, link = head(connection)
     rows = []
     for event in events:
         seq += 1
@@ -78,35 +98,171 @@ def append(connection: Connection, key: bytes, at: float, events: Sequence[Event
     connection.info["audit_head"] = Head(seq, link)
 
 
-def verify(connection: Connection, key: bytes) -> Verdict:
-    """Walk the whole chain."""
-    link, count, expected = _FIRST, 0, 1
-    for row in connection.execute(select(audit).order_by(audit.c.seq)).yield_per(1000):
-        count += 1
-        values = {name: getattr(row, name) for name in _FIELDS}
-        link = _link(key, link, values)
-        if row.seq != expected:
-            return Verdict(False, count, _shown(row), f"rows {expected} to {row.seq - 1} are missing before it")
-        if not hmac.compare_digest(link, row.link):
-            return Verdict(False, count, _shown(row), "it was changed, or the row before it was replaced")
-        expected += 1
-    return Verdict(True, count, None, "")
+def head(connection: Connection) -> Head:
+    """The last row."""
+    last = connection.execute(select(audit.c.seq, audit.c.link).order_by(audit.c.seq.desc()).limit(1)).first()
+    return Head(last.seq, last.link) if last else START
+
+
+def link_of(connection: Connection, seq: int) -> Head | None:
+    """A row by its number, as what the next one is chained to; None when there is no such row."""
+    if seq == 0:
+        return START
+    link = connection.execute(select(audit.c.link).where(audit.c.seq == seq)).scalar()
+    return None if link is None else Head(seq, link)
 
 
 def page(connection: Connection, after: int, limit: int) -> list[dict[str, Any]]:
-    """Rows behind ``after``, oldest first, as they are shown to a person."""
+    """Rows behind ``after``, oldest first, as they are shown and exported."""
     rows = connection.execute(select(audit).where(audit.c.seq > after).order_by(audit.c.seq).limit(limit))
     return [_shown(row) for row in rows]
 
 
-def _link(key: bytes, previous: str, row: dict[str, Any]) -> str:
-    text = json.dumps([previous, *(row[name] for name in _FIELDS)], separators=(",", ":"))
+def verify(connection: Connection, key: bytes, noted: Head | None = None) -> Verdict:
+    """Walk the whole chain; with a head noted elsewhere, also tell whether the end was cut off."""
+    walk, seq, size = Walk(key, noted=noted), 0, _PAGE
+    while True:
+        try:
+            rows = page(connection, seq, size)
+        except DatabaseError:  # such as text that is no text any more
+            if size == 1:
+                return walk.unreadable()
+            size = 1
+            continue
+        for row in rows:
+            verdict = walk.add(row)
+            if verdict is not None:
+                return verdict
+        if not rows:
+            return walk.end()
+        seq = rows[-1]["seq"]
+
+
+class Walk:
+    """A chain, held against its key row by row. The rows are those of :func:`page`, from anywhere."""
+
+    def __init__(self, key: bytes, after: Head = START, noted: Head | None = None) -> None:
+        if noted is not None and noted.seq < after.seq:
+            raise Refused("invalid", f"the head noted is row {noted.seq}, which is before the first row to be checked")
+        self._key = key
+        self._last = after
+        self._noted = noted
+        self._rows = 0
+
+    def add(self, row: Mapping[str, Any]) -> Verdict | None:
+        """The next row; a verdict when the chain is broken there."""
+        self._rows += 1
+        expected = self._last.seq + 1
+        values = {name: row[name] for name in _FIELDS if name != "detail"}
+        values["detail"] = None if row["detail"] == {} else json.dumps(row["detail"], sort_keys=True)
+        link = _link(self._key, self._last.link, values)
+        if row["seq"] != expected:
+            missing = f"row {expected} is" if row["seq"] == expected + 1 else f"rows {expected} to {row['seq'] - 1} are"
+            later = row["seq"] > expected
+            return self._bad(row, f"{missing} missing before it" if later else "it stands behind a later row")
+        if not hmac.compare_digest(link, str(row["link"])):
+            return self._bad(row, "it was changed, or the row before it was replaced")
+        self._last = Head(expected, link)
+        if self._noted is not None and self._noted.seq == expected and self._noted.link != link:
+            return self._bad(row, "it is not the row that was noted; the log was written anew from some row on")
+        return None
+
+    def end(self) -> Verdict:
+        """There are no more rows."""
+        if self._noted is not None and self._noted.seq > self._last.seq:
+            first = self._last.seq + 1
+            return self._bad({"seq": first}, f"the end was cut off: rows {first} to {self._noted.seq} are missing")
+        return Verdict(True, self._rows, None, "", str(self._last))
+
+    def unreadable(self) -> Verdict:
+        """The next row is there, and cannot be read."""
+        return self._bad({"seq": self._last.seq + 1}, "it cannot be read: it was changed")
+
+    def _bad(self, row: Mapping[str, Any], reason: str) -> Verdict:
+        return Verdict(False, self._rows, dict(row), reason, str(self._last))
+
+
+Earlier = Callable[[int], Head | None]
+
+
+class ExportCheck:
+    """An exported log, checked piece by piece as it arrives."""
+
+    def __init__(self, key: bytes, after: Head | None, noted: Head | None, earlier: Earlier) -> None:
+        """Without ``after``, what the first row is chained to is asked of ``earlier``, by its number."""
+        self._key = key
+        self._noted = noted
+        self._earlier = earlier
+        self._walk = Walk(key, after, noted) if after is not None else None
+        self._rest = b""
+        self._lines = 0
+        self._verdict: Verdict | None = None
+
+    def feed(self, piece: bytes) -> None:
+        """The next piece of the file."""
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        if len(self._rest) > _LONGEST_LINE:
+            lines, self._rest = [*lines, self._rest], b""
+        for line in lines:
+            self._line(line)
+
+    def end(self) -> Verdict:
+        """The whole file was fed."""
+        self._line(self._rest)
+        if self._verdict is not None:
+            return self._verdict
+        return (self._walk or Walk(self._key, START, self._noted)).end()
+
+    def _line(self, line: bytes) -> None:
+        self._lines += 1
+        if self._verdict is not None or not line.strip():
+            return
+        try:
+            row = json.loads(line)
+            if not isinstance(row["seq"], int) or not row.keys() >= _FIELDS_OF_AN_EXPORT:
+                raise TypeError
+            if self._walk is None:
+                self._walk = Walk(self._key, self._before(row["seq"]), self._noted)
+            self._verdict = self._walk.add(row)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            bad = {"seq": None}
+            self._verdict = Verdict(False, self._lines, bad, f"line {self._lines} of the file is not a row of the log")
+
+    def _before(self, seq: int) -> Head:
+        before = self._earlier(seq - 1)
+        if before is None:
+            raise Refused(
+                "not_found",
+                f"the file starts with row {seq}, and this log has no row {seq - 1} that it could be chained to; "
+                "give the head that was noted at that row: --after SEQ:LINK",
+            )
+        return before
+
+
+_FIELDS_OF_AN_EXPORT = frozenset((*_FIELDS, "link"))
+
+
+def _link(key: bytes, previous: str, row: Mapping[str, Any]) -> str:
+    text = json.dumps([previous, *(row[name] for name in _FIELDS)], separators=(",", ":"), default=repr)
     return hmac.digest(key, text.encode(), "sha256").hex()
 
 
 def _shown(row: Row[Any]) -> dict[str, Any]:
-    values = {name: getattr(row, name) for name in _FIELDS}
-    return values | {"detail": json.loads(row.detail) if row.detail else {}}
+    values = {name: getattr(row, name) for name in (*_FIELDS, "link")}
+    # A blob stands only where somebody put it; it is shown so that it can be, and its link does not fit.
+    values = {name: repr(value) if isinstance(value, bytes) else value for name, value in values.items()}
+    return values | {"detail": _detail(values["detail"])}
+
+
+def _detail(text: str | None) -> dict[str, Any] | str:
+    """What a row tells besides; the bare text where it is not spelled as :func:`append` spells it."""
+    if text is None:
+        return {}
+    try:
+        detail: dict[str, Any] = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return detail if detail != {} and json.dumps(detail, sort_keys=True) == text else text
 
 
 def removed_generations(connection: Connection, macs: Iterable[str]) -> dict[str, int]:

@@ -8,6 +8,7 @@ that waits: nobody knows what was released after it was made.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -20,10 +21,11 @@ from sqlalchemy import Connection, func, make_url, select
 from autoprovd.clock import iso_time
 from autoprovd.config import Config
 from autoprovd.faults import Fault, Refused
+from autoprovd.keys import OWN_KEYS, Keys
 from autoprovd.release import Release
 from autoprovd.sealing import Keyring
 from autoprovd.store import COPY_MARK, Store
-from autoprovd.store.schema import grants, phones, secrets
+from autoprovd.store.schema import facts, grants, phones, secrets
 
 _PGDUMP_MAGIC = b"PGDMP"
 _SQLITE_MAGIC = b"SQLite format 3\x00"
@@ -72,12 +74,14 @@ def _seal(config: Config, keyring: Keyring, file: Path) -> dict[str, int]:
     store = Store(database.url, witness=database.witness, require_synchronous_standby=False)
     try:
         store.migrate()
+        Keys(store, keyring).settle()
         with store.read() as connection:
             waiting = _waiting(connection)
         release = Release(store, keyring)
+        store.on_discontinuity(lambda _connection, _moment, _reason: None)  # it is sealed here, whatever it was
         with store.write() as connection:
             release.seal_all(connection, store.moment(connection), f"restored from {file.name}")
-        store.check_past()  # what it would find was sealed just now; from here on, this is the database that was seen
+        store.check_past()  # from here on, this is the database that was seen
         with store.read() as connection:
             known = connection.execute(select(func.count()).select_from(phones)).scalar_one()
             return {"phones": known, "sealed": waiting - _waiting(connection)}
@@ -126,6 +130,15 @@ def _check_sqlite(file: Path, keyring: Keyring) -> None:
                 )
                 for row in copy.execute(str(query.compile()))
             }
+            own = copy.execute(
+                str(
+                    select(facts.c.value)
+                    .where(facts.c.name == OWN_KEYS)
+                    .compile(compile_kwargs={"literal_binds": True})
+                )
+            ).fetchone()
+            if own:
+                used.add(json.loads(own[0])["key_id"])
     except sqlite3.Error as error:
         raise Refused("invalid", f"{file} is not a copy of this service's database: {error}") from None
     absent = sorted(key_id for key_id in used - {""} if not keyring.has(key_id))

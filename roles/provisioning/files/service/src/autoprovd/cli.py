@@ -4,21 +4,23 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
-import httpx
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from autoprovd import __version__
-from autoprovd.faults import Fault, Refused
+from autoprovd.appliance import AS_JSON as _JSON
+from autoprovd.appliance import Appliance as _Appliance
+from autoprovd.appliance import console as _console
+from autoprovd.appliance import pass_appliance as _appliance
+from autoprovd.appliance import print_json as _print_json
+from autoprovd.cli_records import audit, key
+from autoprovd.faults import Refused
 from autoprovd.model import SecretClass, parse_mac
 
 _STATE_STYLE = {"armed": "yellow", "open": "cyan", "released": "green", "suspect": "bold red", "expired": "dim"}
@@ -29,31 +31,6 @@ _SECRETS = click.option(
     type=click.Choice([item.value for item in SecretClass]),
     help="Only this secret; may be given several times.",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Appliance:
-    """The service behind its local socket."""
-
-    socket: Path
-
-    def ask(self, method: str, path: str, **parameters: Any) -> dict[str, Any]:
-        transport = httpx.HTTPTransport(uds=str(self.socket))
-        try:
-            with httpx.Client(transport=transport, base_url="http://appliance/api/v1", timeout=120) as client:
-                answer = client.request(method, path, **parameters)
-        except httpx.ConnectError:
-            raise Refused(
-                "unavailable",
-                f"no service answers at {self.socket}; is it running, and do you have the right to use it (root)?",
-            ) from None
-        except httpx.HTTPError as error:
-            raise Refused("unavailable", f"the service broke off: {type(error).__name__}") from None
-        content: dict[str, Any] = answer.json()
-        if answer.is_error:
-            told = content["error"]
-            raise Refused(told["code"], told["message"], [Fault(**fault) for fault in told["faults"]])
-        return content
 
 
 class _Mac(click.ParamType[str]):
@@ -67,18 +44,6 @@ class _Mac(click.ParamType[str]):
 
 
 _MAC = click.argument("mac", type=_Mac())
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-_appliance = click.make_pass_decorator(_Appliance)
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    # A pipe has no width; 80 columns would cut the table.
-    return console if console.is_terminal else Console(highlight=False, width=160)
-
-
-def _print_json(content: Any) -> None:
-    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -196,11 +161,13 @@ def why(appliance: _Appliance, mac: str, as_json: bool) -> None:
         return
     click.echo(f"{_spell(mac)}  {content['vendor']} {content['model']}  {content['name']}\n")
     grants = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("Secret", "For", "State", "Because"):
+    for heading in ("Secret", "For", "State", "Because", "Terms"):
         grants.add_column(heading)
     for grant in content["grants"]:
         style = _STATE_STYLE.get(grant["state"], "")
-        grants.add_row(_grant_name(grant), grant["audience"], Text(grant["state"], style), grant["because"])
+        grants.add_row(
+            _grant_name(grant), grant["audience"], Text(grant["state"], style), grant["because"], _terms(grant)
+        )
     _console().print(grants)
     if content["requests"]:
         requests = Table(box=None, header_style="bold", pad_edge=False)
@@ -230,28 +197,8 @@ def seal(appliance: _Appliance, as_json: bool) -> None:
         click.echo(f"sealed {content['sealed']} grants")
 
 
-@commands.group()
-def audit() -> None:
-    """The audit log."""
-
-
-@audit.command()
-@_JSON
-@_appliance
-def verify(appliance: _Appliance, as_json: bool) -> None:
-    """Check the chain of the audit log; exit status 1 when it is broken."""
-    content = appliance.ask("GET", "/audit/verify")
-    if as_json:
-        _print_json(content)
-    elif content["ok"]:
-        click.echo(f"The audit log is whole: {content['rows']} rows.")
-    else:
-        bad = content["first_bad"]
-        click.echo(
-            f"The audit log is broken at row {bad['seq']} ({bad['event']} {bad['mac'] or ''}): {content['reason']}"
-        )
-    if not content["ok"]:
-        sys.exit(1)
+commands.add_command(audit)
+commands.add_command(key)
 
 
 _COLUMNS = (SecretClass.SIP, SecretClass.MENU, SecretClass.WEB, SecretClass.PROVISIONING)
@@ -271,6 +218,21 @@ def _selection(mac: str, secrets: Sequence[str], line: int | None) -> dict[str, 
 
 def _grant_name(grant: dict[str, Any]) -> str:
     return f"{grant['secret_class']} {grant['line']}" if grant["line"] else str(grant["secret_class"])
+
+
+def _terms(grant: dict[str, Any]) -> str:
+    terms = [grant["mode"]]
+    if grant["mode"] != "always":
+        terms[0] += f" {grant['window_seconds']:g} s"
+    if grant["audience"] == "phone":
+        terms.append(f"proof {grant['proof']}")
+    if grant["networks"]:
+        terms.append(f"from {', '.join(grant['networks'])}")
+    if grant["on_theft"] != "report":
+        terms.append(f"theft: {grant['on_theft']}")
+    if grant["shred"]:
+        terms.append("shred")
+    return ", ".join(terms)
 
 
 def _spell(mac: str) -> str:

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
 from autoprovd.faults import Fault, Refused
 from autoprovd.model import faults_of
@@ -74,6 +74,8 @@ class Listen(BaseModel):
     model_config = _STRICT
     phones_http: Addresses = ("0.0.0.0:50080",)
     phones_https: Addresses = ()
+    phones_mutual_tls: Addresses = ()
+    """HTTPS for phones that show their factory certificate; a phone without one cannot connect there."""
     admin_https: Addresses = ()
     admin_socket: Path | None = Path("/run/autoprov/admin.sock")
 
@@ -84,6 +86,23 @@ class Tls(BaseModel):
     model_config = _STRICT
     certificate_file: Path = Path("/etc/autoprov/tls/server.crt")
     key_file: Path = Path("/etc/autoprov/tls/server.key")
+    client_ca_file: Path | None = None
+    """The authorities that sign phones' factory certificates (PEM), as the vendors publish them."""
+
+
+class LeaseFile(BaseModel):
+    """Where a DHCP server on this host writes its leases."""
+
+    model_config = _STRICT
+    kind: Literal["kea", "dnsmasq", "dhcpd"]
+    path: Path
+
+
+class Identity(BaseModel):
+    """What else is believed about who is asking."""
+
+    model_config = _STRICT
+    lease_files: tuple[LeaseFile, ...] = ()
 
 
 class Log(BaseModel):
@@ -101,7 +120,16 @@ class Config(BaseModel):
     keys: Keys = Keys()
     listen: Listen = Listen()
     tls: Tls = Tls()
+    identity: Identity = Identity()
     log: Log = Log()
+
+    @model_validator(mode="after")
+    def _knows_whose_certificates(self) -> Config:
+        if self.listen.phones_mutual_tls and self.tls.client_ca_file is None:
+            raise ValueError(
+                "listen.phones_mutual_tls asks phones for certificates; name those who sign them in tls.client_ca_file"
+            )
+        return self
 
 
 def load(file: Path) -> Config:

@@ -23,8 +23,11 @@ def take_phones(
     raw: Iterable[Mapping[str, Any]],
     is_unchanged: Callable[[str, Mapping[str, Any]], bool],
     take: Callable[[Phone, Mapping[str, Any]], _T],
+    faults_of_rules: Callable[[Phone], Iterable[Fault]],
 ) -> tuple[set[str], list[_T]]:
     """All MAC addresses of a list, and what ``take`` makes of each phone that is not as it was.
+
+    ``faults_of_rules`` tells what is wrong with the terms of release of a phone that is otherwise sound.
 
     Raises ``Refused`` with every fault of every phone; once one is found, nothing more is taken.
     """
@@ -37,6 +40,8 @@ def take_phones(
         if mac is None or not is_unchanged(mac, item):
             found = _faults_or_phone(item)
             own = list(faults_of_phone(found)) if isinstance(found, Phone) else found
+            if isinstance(found, Phone) and not own:
+                own = list(faults_of_rules(found))
             if isinstance(found, Phone) and not own and not faults:
                 taken.append(take(found, item))
         if mac is not None:

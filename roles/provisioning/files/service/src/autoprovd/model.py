@@ -8,6 +8,7 @@ label and no password can start a new line; escaping for XML is the renderer's p
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -22,8 +23,10 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -125,6 +128,18 @@ def _time_zone(text: str) -> str:
     return text
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        pass
+    try:
+        around = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a network; write it with its prefix, such as 192.0.2.0/24") from None
+    raise ValueError(f"{text!r} is an address inside a network; for the network, write {around}")
+
+
 def _as_text(value: object) -> object:
     # YAML reads a bare 1001 as a number; a telephone number is meant.
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -149,6 +164,8 @@ Language = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
 Country = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Network = Annotated[str, AfterValidator(_network)]
+WindowSeconds = Annotated[int, Field(ge=10, le=86400 * 30)]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, str_strip_whitespace=False)
 
@@ -229,6 +246,42 @@ class Key(BaseModel):
         return self
 
 
+class PhoneRule(BaseModel):
+    """A rule of release: which secrets it is for, and what it sets for them. What is left out stays as it was.
+
+    Whether rules fit each other and the phones they are for is :mod:`autoprovd.rules`' business.
+    """
+
+    model_config = _STRICT
+
+    secret_class: SecretClass | None = None
+    """None: every secret."""
+    audience: Audience | None = None
+    """None: the phone."""
+    mode: Literal["once", "window", "always"] | None = None
+    window_seconds: WindowSeconds | None = None
+    window_starts: Literal["arming", "first_request"] | None = None
+    proof: Literal["address", "network", "neighbour", "label", "credentials", "certificate"] | None = None
+    """The weakest proof of identity that is enough; ``network`` is an address inside ``networks``."""
+    networks: Annotated[tuple[Network, ...], Field(max_length=100)] | None = None
+    """Where the claimant's address must be, whatever else it proves; empty: anywhere."""
+    strict: bool | None = None
+    """Another word for ``mode``: true is once, false takes a once back to window."""
+    on_theft: Literal["report", "revoke", "rekey"] | None = None
+    shred: bool | None = None
+
+    @model_serializer(mode="wrap")
+    def _what_is_said(self, spell: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in spell(self).items() if value is not None}
+
+
+class SiteRule(PhoneRule):
+    """A rule of release for all phones of the site, or for those of a vendor, or of one model."""
+
+    vendor: Literal["snom", "yealink", "gigaset"] | None = None
+    model: Annotated[str, Field(min_length=1, max_length=40)] | None = None
+
+
 class Phone(BaseModel):
     """A telephone by its MAC address, with everything a person says about it."""
 
@@ -250,6 +303,8 @@ class Phone(BaseModel):
     provisioning_password: Password | None = None
     accounts: tuple[Account, ...] = Field(default=(), max_length=99)
     keys: tuple[Key, ...] = Field(default=(), max_length=1000)
+    release: tuple[PhoneRule, ...] = Field(default=(), max_length=20)
+    """Rules of its own, applied after those of the site."""
 
     @field_validator("gigaset_id")
     @classmethod
@@ -294,10 +349,13 @@ class ReleaseSettings(BaseModel):
 
     model_config = _STRICT
 
-    window_seconds: Annotated[int, Field(ge=10, le=86400 * 30)] = 600
+    window_seconds: WindowSeconds = 600
     window_starts: Literal["arming", "first_request"] = "arming"
+    """For SIP and menu passwords; the others wait for the first request unless a rule says otherwise."""
     strict: bool = False
     """Answer each grant exactly once, even to the same phone inside the window."""
+    rules: tuple[SiteRule, ...] = Field(default=(), max_length=100)
+    """Finer terms, applied in their order after the three above: the last rule that sets a field wins."""
 
 
 class Settings(BaseModel):

@@ -24,6 +24,10 @@ class Neighbours:
         self._table: dict[str, str] = {}
         self._read_at = -_AGE_SECONDS
 
+    def look_again(self) -> None:
+        """Read the table when next asked, however short the last reading is ago."""
+        self._read_at = -_AGE_SECONDS
+
     def mac_of(self, address: str) -> str | None:
         """The MAC address behind an on-link IP address (12 lower-case digits), or None when it is not on-link.
 

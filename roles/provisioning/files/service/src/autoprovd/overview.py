@@ -16,11 +16,11 @@ from autoprovd.clock import iso_time
 from autoprovd.directory import Directory, Request
 from autoprovd.faults import Refused
 from autoprovd.model import Audience, Phone, Settings
-from autoprovd.release import Grant, grants_of
+from autoprovd.release import Grant, GrantKey, grants_of
 from autoprovd.render import Document, Syntax
 from autoprovd.sealing import Keyring
 from autoprovd.store import Store, fact
-from autoprovd.store.schema import documents, phones
+from autoprovd.store.schema import documents, phones, secrets
 from autoprovd.vendors import room_of
 
 
@@ -61,6 +61,8 @@ class Overview:
         shown = self.phone(mac)
         with self._store.read() as connection:
             grants = grants_of(connection, self._store.moment(connection), [mac]).get(mac, [])
+            origins = select(secrets.c.line, secrets.c.secret_class).where(secrets.c.origin == "given")
+            given = {tuple(row) for row in connection.execute(origins.where(secrets.c.mac == mac))}
         requests = self._directory.recent([mac]).get(mac, [])
         return {
             "mac": mac,
@@ -69,8 +71,15 @@ class Overview:
             "model": shown["model"],
             "grants": [_grant(grant) | {"because": grant.because()} for grant in grants],
             "requests": [_request(request) for request in requests],
-            "advice": _advice(mac, grants, requests, shown["server_path"]),
+            "advice": _advice(mac, grants, given, requests, shown["server_path"]),
         }
+
+    def record_reading(self, mac: str, what: str, actor: str) -> None:
+        """A person was shown this about a phone."""
+        with self._store.write() as connection:
+            moment = self._store.moment(connection)
+            event = Event("read", actor, mac, detail={"what": what})
+            audit.append(connection, self._keyring.audit_key, moment.wall, [event])
 
     def files(self, mac: str) -> dict[str, Document]:
         """The files a phone is given, by name, its main file first: the one with the most secrets in it."""
@@ -133,6 +142,11 @@ def _grant(grant: Grant) -> dict[str, Any]:
         "state": grant.state,
         "mode": grant.mode.value,
         "generation": grant.generation,
+        "proof": grant.min_proof.name.lower(),
+        "networks": list(grant.networks),
+        "window_seconds": grant.window_seconds,
+        "on_theft": grant.on_theft,
+        "shred": grant.shred,
         "armed_at": iso_time(grant.armed_at),
         "expires_at": iso_time(grant.expires_at),
         "claimant": grant.claimant,
@@ -147,7 +161,13 @@ def _request(request: Request) -> dict[str, Any]:
     return request._asdict() | {"at": iso_time(request.at)}
 
 
-def _advice(mac: str, grants: Sequence[Grant], requests: Sequence[Request], server_path: str) -> list[str]:
+def _advice(
+    mac: str,
+    grants: Sequence[Grant],
+    given: Collection[tuple[int, str]],
+    requests: Sequence[Request],
+    server_path: str,
+) -> list[str]:
     own = [grant for grant in grants if grant.key.audience == "phone"]
     states = {grant.state for grant in own}
     advice = []
@@ -156,7 +176,10 @@ def _advice(mac: str, grants: Sequence[Grant], requests: Sequence[Request], serv
             f"The phone has never asked. Check that it gets an address and option 66 by DHCP, or type {server_path} "
             "into its web interface as the provisioning server."
         )
-    if "suspect" in states:
+    rekeyed = [grant.key for grant in own if grant.state == "suspect" and grant.on_theft == "rekey"]
+    if rekeyed:
+        advice += _advice_after_rekeying(mac, rekeyed, given)
+    elif "suspect" in states:
         advice.append(
             "Someone else asked for this phone's secrets. Find that address, then give the phone new passwords: "
             f"autoprov phone arm {mac} --new-password"
@@ -165,4 +188,22 @@ def _advice(mac: str, grants: Sequence[Grant], requests: Sequence[Request], serv
         advice.append(f"The window ended before the phone asked. Release again: autoprov phone arm {mac}")
     if own and states <= {"released"}:
         advice.append(f"Everything was released. If the phone was reset to factory settings: autoprov phone arm {mac}")
+    return advice
+
+
+def _advice_after_rekeying(mac: str, stolen: Sequence[GrantKey], given: Collection[tuple[int, str]]) -> list[str]:
+    kept = [key for key in stolen if (key.line, key.secret_class.value) in given]
+    advice = []
+    if len(kept) < len(stolen):
+        advice.append(
+            "Someone else asked for this phone's secrets, and those that were generated here were replaced. Run the "
+            "playbook that tells the PBX; find that address; then reset the phone to factory settings, which forgets "
+            f"the old ones, and release the new ones: autoprov phone arm {mac}"
+        )
+    if kept:
+        names = ", ".join(f"{key.secret_class} {key.line}" if key.line else str(key.secret_class) for key in kept)
+        advice.append(
+            "Someone else asked for secrets that were given, not generated here, and so could not be replaced: "
+            f"{names}. Change them where they come from, a SIP password at the PBX first, and then in the phone list."
+        )
     return advice

@@ -9,17 +9,19 @@ next to nothing. The others become a :class:`Change` one by one, so that a large
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
 from autoprovd import __version__, passwords
+from autoprovd.faults import Fault
 from autoprovd.intake import take_phones
-from autoprovd.model import Phone, SecretClass, SecretKey, Settings
+from autoprovd.model import Phone, PhoneRule, ReleaseSettings, SecretClass, SecretKey, Settings
 from autoprovd.release import label_place, place
 from autoprovd.render import Document
+from autoprovd.rules import faults_of_phone_rules
 from autoprovd.sealing import Keyring, Sealed
 from autoprovd.store.schema import phones, secrets
 from autoprovd.vendors import render, secret_keys
@@ -56,6 +58,8 @@ class Change:
     generated: set[SecretKey] = field(default_factory=set)
     dropped: list[SecretKey] = field(default_factory=list)
     documents: list[Document] = field(default_factory=list)
+    rules: tuple[PhoneRule, ...] = ()
+    """The phone's own rules of release."""
 
     @property
     def is_one(self) -> bool:
@@ -81,7 +85,7 @@ class Plan:
         for change in self.changes[:_SHOWN_PHONES]:
             if change.before is not None:
                 before[change.mac] = json.loads(change.before)
-            after[change.mac] = json.loads(change.definition) | _shown_secrets(change)
+            after[change.mac] = json.loads(change.definition) | _shown_secrets(change) | _shown_terms(change)
         for mac, definition in list(self.removed.items())[:_SHOWN_PHONES]:
             before[mac] = json.loads(definition)
         rest = max(0, len(self.changes) - _SHOWN_PHONES) + max(0, len(self.removed) - _SHOWN_PHONES)
@@ -101,6 +105,7 @@ def plan_phones(
     raw: Iterable[Mapping[str, Any]],
     purge: bool,
     settings: Settings | None,
+    release: ReleaseSettings,
 ) -> Plan:
     """Compare a list with the site; with settings, the files are rendered as well.
 
@@ -115,7 +120,10 @@ def plan_phones(
         fingerprint = _fingerprint(keyring, item)
         return _compare(connection, keyring, phone, fingerprint, phone.mac in known, settings)
 
-    listed, compared = take_phones(raw, is_unchanged, compare)
+    def faults_of_rules(phone: Phone) -> Iterator[Fault]:
+        return faults_of_phone_rules(phone, release, phone.mac not in known)
+
+    listed, compared = take_phones(raw, is_unchanged, compare, faults_of_rules)
     changes = [change for change in compared if change.is_one]
     return Plan(
         changes=changes,
@@ -142,7 +150,7 @@ def _compare(
     row = connection.execute(select(phones).where(phones.c.mac == phone.mac)).one() if is_known else None
     definition = json.dumps(phone.public(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     before = row.definition if row else None
-    change = Change(phone.mac, phone.vendor, phone.model, definition, before, fingerprint)
+    change = Change(phone.mac, phone.vendor, phone.model, definition, before, fingerprint, rules=phone.release)
     label = phone.gigaset_id.get_secret_value() if phone.gigaset_id else None
     if label is not None and label != _held_label(keyring, row):
         change.label = label
@@ -163,9 +171,7 @@ def _compare_secrets(connection: Connection, keyring: Keyring, phone: Phone, cha
             change.versions[key] = 1
             if key not in given:
                 change.generated.add(key)
-        elif key in given and given[key] != keyring.open(
-            Sealed(row.key_id, row.box), place(phone.mac, key, row.version)
-        ):
+        elif key in given and not _is_held(keyring, phone.mac, key, row, given[key]):
             change.secrets[key] = given[key]
             change.versions[key] = row.version + 1
     change.dropped = [key for key in held if key not in keys]
@@ -177,8 +183,15 @@ def held_secrets(connection: Connection, mac: str) -> dict[SecretKey, Row[Any]]:
     return {SecretKey(row.line, SecretClass(row.secret_class)): row for row in rows}
 
 
-def _held_secret(keyring: Keyring, mac: str, key: SecretKey, row: Row[Any]) -> str:
-    return keyring.open(Sealed(row.key_id, row.box), place(mac, key, row.version))
+def _is_held(keyring: Keyring, mac: str, key: SecretKey, row: Row[Any], given: str) -> bool:
+    if not row.box:  # shredded
+        return bool(row.fingerprint == secret_fingerprint(keyring, mac, key, given))
+    return keyring.open(Sealed(row.key_id, row.box), place(mac, key, row.version)) == given
+
+
+def secret_fingerprint(keyring: Keyring, mac: str, key: SecretKey, given: str) -> str:
+    """By which a given secret is known again when it was shredded; another for each account."""
+    return keyring.fingerprint(f"{mac}/{key.line}/{key.secret_class}/{given}")
 
 
 def _held_label(keyring: Keyring, row: Row[Any] | None) -> str | None:
@@ -190,6 +203,12 @@ def _held_label(keyring: Keyring, row: Row[Any] | None) -> str | None:
 def _fingerprint(keyring: Keyring, item: Mapping[str, Any]) -> str:
     # The version stands in it: what an older program accepted is looked at again by a newer one.
     return keyring.fingerprint(json.dumps([__version__, item], sort_keys=True, separators=(",", ":"), default=str))
+
+
+def _shown_terms(change: Change) -> dict[str, str]:
+    so_far = json.loads(change.before).get("release", []) if change.before is not None else None
+    changed = so_far is not None and so_far != json.loads(change.definition).get("release", [])
+    return {"release holds": "for what is armed from now on"} if changed else {}
 
 
 def _shown_secrets(change: Change) -> dict[str, str]:

@@ -17,7 +17,6 @@ can double it.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -42,15 +41,17 @@ from sqlalchemy import (
     update,
 )
 
-from autoprovd import audit, log
+from autoprovd import audit, log, shredding, theft
 from autoprovd.audit import Event
 from autoprovd.clock import Moment
 from autoprovd.faults import Fault, Refused
-from autoprovd.model import PHONE_LINE, Audience, SecretClass, SecretKey
-from autoprovd.policy import Mode, Policy, Proof
+from autoprovd.model import PHONE_LINE, Audience, ReleaseSettings, SecretClass, SecretKey
+from autoprovd.policy import Mode, Policy, Proof, is_inside
 from autoprovd.sealing import Keyring, Sealed
+from autoprovd.shredding import Shreddable
 from autoprovd.store import Store
 from autoprovd.store.schema import grants, phones, secrets
+from autoprovd.tally import Tally
 
 _G = grants.c
 
@@ -93,6 +94,10 @@ class Grant:
     released_at: float | None
     releases: int
     confirmed_at: float | None
+    window_seconds: float = 0.0
+    networks: tuple[str, ...] = ()
+    on_theft: str = "report"
+    shred: bool = False
 
     def in_time(self, moment: Moment) -> bool:
         """Whether its window has started and not ended, by every clock there is."""
@@ -125,9 +130,21 @@ class Grant:
             return False
         return claimant.address != self.claimed_from or claimant.proof is Proof.NONE
 
+    def falls_short(self, claimant: Claimant) -> str | None:
+        """What that claimant lacks for it by its terms, in words for a person; None when it lacks nothing."""
+        if claimant.proof < self.min_proof:
+            return f"its policy wants the proof {self.min_proof.name.lower()}, and there was {_had(claimant.proof)}"
+        if self.networks and not is_inside(claimant.address, self.networks):
+            return f"the source address is outside {', '.join(self.networks)}, where its policy releases"
+        return None
+
     def because(self) -> str:
         """Why it stands so, in words for a person."""
         return _BECAUSE[self.state](self)
+
+
+def _had(proof: Proof) -> str:
+    return "none" if proof is Proof.NONE else f"only {proof.name.lower()}"
 
 
 _BECAUSE: dict[str, Callable[[Grant], str]] = {
@@ -152,7 +169,10 @@ _BECAUSE: dict[str, Callable[[Grant], str]] = {
     ),
     "released": lambda grant: f"already released to {grant.claimed_from}; arm it to release it again",
     "expired": lambda grant: "the window ended before the phone asked; arm it again",
-    "revoked": lambda grant: "revoked by a person; arm it to release it again",
+    "revoked": lambda grant: (
+        ("revoked by a person; " if grant.on_theft == "report" else "revoked by a person, or because of a theft; ")
+        + "arm it to release it again"
+    ),
     "suspect": lambda grant: (
         f"someone other than {grant.claimed_from} asked for it; find out who, then arm it with a new password"
     ),
@@ -165,7 +185,9 @@ class Release:
     def __init__(self, store: Store, keyring: Keyring) -> None:
         self._store = store
         self._keyring = keyring
-        self._refusals = _Refusals()
+        self.tally = Tally(store, keyring)
+        """Refusals and readings that are counted rather than written one by one."""
+        self._to_scrub = True  # at the first opportunity: an earlier run may have ended before it did
 
     # -- arming and revoking: only the API gets here ------------------------------------------------------------------
 
@@ -254,15 +276,19 @@ class Release:
         with self._store.write() as connection:
             moment = self._store.moment(connection)
             keys = [GrantKey(mac, key.line, key.secret_class, Audience.PHONE) for key in wanted]
-            won = self._take(connection, moment, keys, claimant)
+            # First, so that a claimant whom the policy calls a thief takes nothing else in passing.
+            suspicions = self._suspect(connection, moment, keys, claimant)
+            won = self._take(connection, moment, _within_networks(connection, keys, claimant), claimant)
             lost = [key for key in keys if key not in won]
             events = [_release_event(key, taken, claimant) for key, taken in won.items()]
-            events += self._suspect(connection, moment, lost, claimant)
-            if lost and not events and self._refusals.is_news(mac, claimant):
-                events.append(Event("refused", claimant.identity, mac, detail={"from": claimant.address}))
+            events += suspicions
+            if lost and not events:
+                events += self.tally.now("refused", mac, claimant.identity, claimant.address, _reason(claimant))
+            sealed = _sealed(connection, won)
+            if any(taken.shred and taken.mode == Mode.ONCE for taken in won.values()):
+                events += self._shred(connection, moment, [mac])
             audit.append(connection, self._keyring.audit_key, moment.wall, events)
             self._store.advance(connection, moment)
-            sealed = _sealed(connection, won)
         return {SecretKey(key.line, key.secret_class): self._open(key, row) for key, row in sealed.items()}
 
     def claim_for_controller(
@@ -298,16 +324,44 @@ class Release:
                 .values(state="released", confirmed_at=moment.wall)
                 .returning(_G.line, _G.secret_class, _G.generation)
             ).all()
-            audit.append(
-                connection,
-                self._keyring.audit_key,
-                moment.wall,
-                [
-                    Event("confirmed", claimant.identity, mac, row.line, row.secret_class, "phone", row.generation)
-                    for row in closed
-                ],
-            )
+            events = [
+                Event("confirmed", claimant.identity, mac, row.line, row.secret_class, "phone", row.generation)
+                for row in closed
+            ]
+            events += self._shred(connection, moment, [mac])
+            audit.append(connection, self._keyring.audit_key, moment.wall, events)
             self._store.advance(connection, moment)
+
+    def refused(self, mac: str, claimant: Claimant, reason: str) -> None:
+        """Count a refusal for which the database was not asked; it is written by the tally."""
+        self.tally.count("refused", mac, claimant.identity, claimant.address, reason)
+
+    def shred(self, url: str) -> int:
+        """Destroy what was released for good and is wanted destroyed; then clean the database's files at that URL.
+
+        Blocks, but for no longer than the database needs. The number of secrets destroyed here.
+        """
+        with self._store.read() as connection:
+            spent = self._spent(connection, self._store.moment(connection), None)
+        if spent:
+            with self._store.write() as connection:
+                moment = self._store.moment(connection)
+                events = self._shred(connection, moment, {secret.mac for secret in spent})
+                audit.append(connection, self._keyring.audit_key, moment.wall, events)
+        if self._to_scrub:
+            self._to_scrub = False
+            self._to_scrub = not shredding.scrub(url)
+        return len(spent)
+
+    def _spent(self, connection: Connection, moment: Moment, macs: Collection[str] | None) -> list[Shreddable]:
+        wanted = shredding.shreddable(connection, macs)
+        held = grants_of(connection, moment, {secret.mac for secret in wanted}) if wanted else {}
+        return shredding.spent(wanted, held)
+
+    def _shred(self, connection: Connection, moment: Moment, macs: Collection[str]) -> list[Event]:
+        spent = self._spent(connection, moment, macs)
+        self._to_scrub = self._to_scrub or bool(spent)
+        return shredding.destroy(connection, spent)
 
     def verifier(self, mac: str, secret_class: SecretClass) -> str | None:
         """A phone-wide secret to check a phone's answer against; it is compared with, never sent."""
@@ -355,11 +409,28 @@ class Release:
             "contradicted": claimant.proof is Proof.NONE,
             "unproven": claimant.proof < Proof.NEIGHBOUR,
         }
-        detail = {"from": claimant.address}
-        return [
-            Event("suspect", claimant.identity, *_grant_key(row), row.generation, detail)
-            for row in connection.execute(_SUSPECT, parameters)
+        suspects = connection.execute(_SUSPECT, parameters).all()
+        events = [
+            Event(
+                "suspect",
+                claimant.identity,
+                *_grant_key(row),
+                row.generation,
+                {"from": claimant.address} | ({"on_theft": row.on_theft} if row.on_theft != "report" else {}),
+            )
+            for row in suspects
         ]
+        if suspects:
+            reaction = theft.react(connection, self._keyring, suspects[0].mac, suspects, place)
+            events += reaction.events
+            self._tell_controller(connection, moment, suspects[0].mac, reaction.renewed)
+        return events
+
+    def _tell_controller(self, connection: Connection, moment: Moment, mac: str, renewed: Sequence[SecretKey]) -> None:
+        """Arm what the PBX must be told anew, under the terms it was told last time."""
+        keys = [GrantKey(mac, *key, Audience.CONTROLLER) for key in renewed if key.secret_class is SecretClass.SIP]
+        held = {grant.key: grant for grant in grants_of(connection, moment, [mac])[mac]}
+        self.arm(connection, moment, [(key, _terms_again(held.get(key))) for key in keys], theft.ACTOR)
 
     def _record_refusal(self, refusal: Refused, claimant: Claimant) -> None:
         with self._store.write() as connection:
@@ -371,25 +442,6 @@ class Release:
         return self._keyring.open(
             Sealed(row.key_id, row.box), place(key.mac, SecretKey(key.line, key.secret_class), row.version)
         )
-
-
-class _Refusals:
-    """Which refusals are news: a claimant that keeps asking is written down once a minute, not at every request."""
-
-    _SECONDS = 60.0
-    _MOST = 10_000
-
-    def __init__(self) -> None:
-        self._told: dict[tuple[str, str], float] = {}
-
-    def is_news(self, mac: str, claimant: Claimant) -> bool:
-        now = time.monotonic()
-        if now - self._told.get((mac, claimant.identity), -self._SECONDS) < self._SECONDS:
-            return False
-        if len(self._told) >= self._MOST:
-            self._told.clear()
-        self._told[mac, claimant.identity] = now
-        return True
 
 
 def place(mac: str, key: SecretKey, version: int) -> str:
@@ -437,12 +489,27 @@ def _grant(row: Row[Any], moment: Moment) -> Grant:
         released_at=row.released_at,
         releases=row.releases,
         confirmed_at=row.confirmed_at,
+        window_seconds=row.window_seconds,
+        networks=tuple(json.loads(row.networks)) if row.networks else (),
+        on_theft=row.on_theft,
+        shred=row.shred,
     )
     return replace(grant, state=grant.state_at(moment))
 
 
 def _grant_key(row: Any) -> GrantKey:
     return GrantKey(row.mac, row.line, SecretClass(row.secret_class), Audience(row.audience))
+
+
+def _reason(claimant: Claimant) -> str:
+    contradicted = "the neighbour table knows the source address with another MAC address"
+    return contradicted if claimant.proof is Proof.NONE else "nothing is armed for this claimant"
+
+
+def _terms_again(grant: Grant | None) -> Policy:
+    if grant is None:
+        return Policy(Mode.WINDOW, ReleaseSettings().window_seconds, False, Proof.NONE)
+    return Policy(grant.mode, grant.window_seconds, False, Proof.NONE, shred=grant.shred)
 
 
 def _release_event(key: GrantKey, taken: Row[Any], claimant: Claimant) -> Event:
@@ -469,6 +536,16 @@ def _controller_faults(connection: Connection, moment: Moment, keys: Sequence[Gr
             what, fix = grant.because(), "to hand it out again, arm it for the controller"
         faults.append(Fault(f"{key.mac}/{key.line} {key.secret_class}", what, fix))
     return faults
+
+
+def _within_networks(connection: Connection, keys: Collection[GrantKey], claimant: Claimant) -> Collection[GrantKey]:
+    """The grants whose terms let that source address in; read under the write lock, so that they stand."""
+    shut = {
+        _grant_key(row)
+        for row in connection.execute(_WITH_NETWORKS, {"keys": [tuple(key) for key in keys]})
+        if not is_inside(claimant.address, json.loads(row.networks))
+    }
+    return [key for key in keys if key not in shut] if shut else keys
 
 
 def _sealed(connection: Connection, keys: Collection[GrantKey]) -> dict[GrantKey, Row[Any]]:
@@ -522,7 +599,7 @@ _TAKE = (
         expires_boot=func.coalesce(_G.expires_boot, bindparam("boot", type_=Float) + _LEASE),
         boot_id=case((_G.expires_at.is_(None), _BOOT_NOW), else_=_G.boot_id),
     )
-    .returning(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation, _G.releases)
+    .returning(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation, _G.releases, _G.mode, _G.shred)
 )
 
 _SUSPECT = (
@@ -537,7 +614,11 @@ _SUSPECT = (
         or_(and_(_G.state == "open", _IN_TIME), bindparam("unproven", type_=Boolean).is_(true())),
     )
     .values(state="suspect")
-    .returning(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation)
+    .returning(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation, _G.on_theft)
+)
+
+_WITH_NETWORKS = select(_G.mac, _G.line, _G.secret_class, _G.audience, _G.networks).where(
+    _THESE, _G.networks.is_not(None)
 )
 
 _REARM = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, tuple_, update
@@ -20,10 +20,11 @@ from autoprovd.audit import Event
 from autoprovd.clock import Moment, iso_time
 from autoprovd.faults import Fault, Refused, invalid
 from autoprovd.model import Audience, Phone, SecretClass, SecretKey, Settings, parse_settings
-from autoprovd.planning import Change, Difference, definitions_of, held_secrets, plan_phones, spell
+from autoprovd.planning import Change, Difference, definitions_of, held_secrets, plan_phones, secret_fingerprint, spell
 from autoprovd.policy import Policy, policy_for
 from autoprovd.release import GrantKey, Release, grants_of, label_place, place
 from autoprovd.render import Document
+from autoprovd.rules import faults_of_settings
 from autoprovd.sealing import Keyring, Sealed
 from autoprovd.store import Store, fact, insert_into, set_fact
 from autoprovd.store.schema import documents, phones, secrets
@@ -31,6 +32,7 @@ from autoprovd.vendors import render, secret_keys
 
 _BATCH = 500
 """How many phones are written in one go; the transaction is one all the same."""
+_FROM_NOW_ON = "The terms of release hold for what is armed from now on; what waits keeps those it was armed under.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,13 @@ class Site:
         with self._writing:
             current = self.settings()
             new, faults = parse_settings(current, change)
-            if new is None:
+            if new is not None and new.release != current.release:
+                faults = list(faults_of_settings(new.release, self._phones_with_rules()))
+            if new is None or faults:
                 raise invalid(faults, "the settings")
             difference = Difference(spell(current.model_dump(mode="json")), spell(new.model_dump(mode="json")))
+            if new.release != current.release:
+                difference = replace(difference, after=difference.after + _FROM_NOW_ON)
             changed = new != current
             if changed and not dry_run:
                 rendered = self._render_all(new)
@@ -92,6 +98,13 @@ class Site:
                     audit.append(connection, self._keyring.audit_key, moment.wall, [Event("settings", actor)])
                 self._tell(None)
             return changed, difference, new
+
+    def _phones_with_rules(self) -> list[Phone]:
+        with self._store.read() as connection:
+            # Only a phone with rules of its own has this field in its definition; names may have the word as well.
+            query = select(phones.c.definition).where(phones.c.definition.contains('"release":['))
+            found = [Phone.model_validate_json(text) for text in connection.execute(query).scalars()]
+        return [phone for phone in found if phone.release]
 
     def render_after_upgrade(self) -> int:
         """Render all files anew when another version of this program rendered them; the number of phones."""
@@ -113,7 +126,8 @@ class Site:
         with self._writing:
             with self._store.read() as connection:
                 settings = _settings(connection)
-                plan = plan_phones(connection, self._keyring, raw, purge, None if dry_run else settings)
+                rendering = None if dry_run else settings
+                plan = plan_phones(connection, self._keyring, raw, purge, rendering, settings.release)
             result = PhonesResult(
                 created=[change.mac for change in plan.changes if change.before is None],
                 updated=[change.mac for change in plan.changes if change.before is not None],
@@ -196,7 +210,11 @@ class Site:
             for key, secret in change.secrets.items():
                 version = change.versions[key]
                 sealed = self._keyring.seal(secret, place(change.mac, key, version))
-                rows.append(_secret_row(change.mac, key, version, sealed))
+                if key in change.generated:
+                    rows.append(_secret_row(change.mac, key, version, sealed, "generated"))
+                else:
+                    known_by = secret_fingerprint(self._keyring, change.mac, key, secret)
+                    rows.append(_secret_row(change.mac, key, version, sealed, "given", known_by))
         _upsert_secrets(connection, rows)
 
     @staticmethod
@@ -253,10 +271,14 @@ class Site:
                 targets = _with_other_audience(targets)
             before = _states(connection, moment, targets)
             wanted = {
-                key: policy_for(phone.vendor, phone.model, key.secret_class, key.audience, settings.release)
+                key: policy_for(
+                    phone.vendor, phone.model, key.secret_class, key.audience, settings.release, phone.release
+                )
                 for key, phone in targets.items()
                 if new_password or before.get(key, ("", None))[0] != "armed"
             }
+            if not new_password:
+                _refuse_shredded(connection, wanted)
             if new_password and not dry_run:
                 self._renew(connection, wanted)
             if not dry_run:
@@ -317,7 +339,7 @@ class Site:
             for key in sorted({SecretKey(grant.line, grant.secret_class) for grant in wanted if grant.mac == mac}):
                 version = held[key].version + 1
                 sealed = self._keyring.seal(passwords.generate(key.secret_class), place(mac, key, version))
-                rows.append(_secret_row(mac, key, version, sealed))
+                rows.append(_secret_row(mac, key, version, sealed, "generated"))
             # A password given in the phone list no longer holds; the list must be looked at again.
             connection.execute(update(phones).where(phones.c.mac == mac).values(fingerprint=None))
         _upsert_secrets(connection, rows)
@@ -348,6 +370,25 @@ def _unknown(mac: str) -> Refused:
     return Refused("not_found", f"this site has no phone {mac}; list them with: autoprov phones")
 
 
+def _refuse_shredded(connection: Connection, wanted: Collection[GrantKey]) -> None:
+    faults = []
+    for mac in sorted({key.mac for key in wanted}):
+        shredded = {key for key, row in held_secrets(connection, mac).items() if not row.box}
+        faults += [
+            Fault(f"{mac}/{key.line} {key.secret_class}", "was destroyed after its release", "give it a new password")
+            for key in sorted(
+                shredded & {SecretKey(grant.line, grant.secret_class) for grant in wanted if grant.mac == mac}
+            )
+        ]
+    if faults:
+        raise Refused(
+            "conflict",
+            "passwords that are destroyed cannot be released again; arm them with a new password "
+            "(autoprov phone arm --new-password, or new_password: true)",
+            faults,
+        )
+
+
 def _grants_to_arm(change: Change, settings: Settings) -> Iterable[tuple[GrantKey, Policy]]:
     for key in change.secrets:
         audiences = [Audience.PHONE]
@@ -355,11 +396,13 @@ def _grants_to_arm(change: Change, settings: Settings) -> Iterable[tuple[GrantKe
         if key in change.generated and key.secret_class is SecretClass.SIP:
             audiences.append(Audience.CONTROLLER)
         for audience in audiences:
-            policy = policy_for(change.vendor, change.model, key.secret_class, audience, settings.release)
+            policy = policy_for(change.vendor, change.model, key.secret_class, audience, settings.release, change.rules)
             yield GrantKey(change.mac, *key, audience), policy
 
 
-def _secret_row(mac: str, key: SecretKey, version: int, sealed: Sealed) -> dict[str, Any]:
+def _secret_row(
+    mac: str, key: SecretKey, version: int, sealed: Sealed, origin: str, fingerprint: str | None = None
+) -> dict[str, Any]:
     return {
         "mac": mac,
         "line": key.line,
@@ -367,6 +410,8 @@ def _secret_row(mac: str, key: SecretKey, version: int, sealed: Sealed) -> dict[
         "version": version,
         "key_id": sealed.key_id,
         "box": sealed.box,
+        "origin": origin,
+        "fingerprint": fingerprint,
     }
 
 
@@ -385,7 +430,7 @@ def _upsert_secrets(connection: Connection, rows: Sequence[Mapping[str, Any]]) -
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["mac", "line", "secret_class"],
-            set_={"version": new.version, "key_id": new.key_id, "box": new.box},
+            set_={name: new[name] for name in ("version", "key_id", "box", "origin", "fingerprint")},
         ),
         list(rows),
     )

@@ -163,6 +163,8 @@ class Store:
         if arrival.identity is None or arrival.identity == arrival.known:
             return
         if arrival.known is not None and not self._trust_failover:
+            if self._discontinued is None:
+                return  # whoever can seal it will come to it
             what = f"the database is {arrival.identity}, and was {arrival.known}"
             self._discontinue(connection, f"after a failover, or a restore: {what} (cluster/database/timeline)")
         set_fact(connection, "database", arrival.identity)

@@ -58,6 +58,7 @@ secrets = Table(
     Column("key_id", String(8), nullable=False),  # empty, like the box, once the secret was shredded
     Column("box", LargeBinary, nullable=False),
     Column("origin", String(10), nullable=False, server_default="given"),  # or: generated
+    Column("fingerprint", String(16)),  # keyed digest of a given secret: known again even when it was shredded
 )
 
 grants = Table(
@@ -92,7 +93,7 @@ grants = Table(
 )
 
 audit = Table(
-    "audit",
+    "audit",  # append-only: triggers refuse all else (migration 0004); a migration that rebuilds it makes them anew
     metadata,
     Column("seq", Integer, primary_key=True, autoincrement=False),
     Column("at", Float, nullable=False),

@@ -16,10 +16,13 @@ from autoprovd.faults import Refused
 
 
 class Head(NamedTuple):
-    """The last row of the audit log: its number and its link in the chain."""
+    """A row of the audit log by its number and its link; the last one is the head of the log."""
 
     seq: int
     link: str
+
+    def __str__(self) -> str:
+        return f"{self.seq}:{self.link}"
 
 
 class Witness:

@@ -39,11 +39,24 @@ def agent_of(user_agent: str) -> Agent | None:
     return None
 
 
-def asks_for_label(vendor: str, model: str) -> bool:
-    """Whether such phones get their secrets each time they ask, with the ID of their label as proof."""
+def models_of(vendor: str | None, model: str | None) -> list[tuple[Vendor, Model]]:
+    """All models there are, or those of a vendor, or the one of that name; empty when there is none."""
+    rooms = [VENDORS[vendor]] if vendor is not None else VENDORS.values()
+    return [
+        (room, known)
+        for room in rooms
+        for known in room.models.values()
+        if model is None or known.name.lower() == model.lower()
+    ]
+
+
+def model_fault(vendor: str, model: str) -> Fault:
+    """The fault of a model this vendor does not have."""
     room = VENDORS[vendor]
-    known = room.model(model)
-    return known is not None and known.family in room.label_proof
+    names = [known.name for known in room.models.values()]
+    close = _closest(model, names)
+    known = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(names)}"
+    return Fault("model", f"{room.title} has no model {model!r}", known)
 
 
 def render(phone: Phone, site: Settings) -> list[Document]:
@@ -64,10 +77,7 @@ def faults_of_phone(phone: Phone) -> Iterator[Fault]:
     vendor = VENDORS[phone.vendor]
     model = vendor.model(phone.model)
     if model is None:
-        names = [known.name for known in vendor.models.values()]
-        close = _closest(phone.model, names)
-        known = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(names)}"
-        yield Fault("model", f"{vendor.title} has no model {phone.model!r}", known)
+        yield model_fault(phone.vendor, phone.model)
         return
     yield from _key_faults(phone, vendor, model)
     lines = [account.line for account in phone.accounts]

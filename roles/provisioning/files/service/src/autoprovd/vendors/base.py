@@ -56,6 +56,8 @@ class Vendor(ABC):
     """By lower-case model name."""
     label_proof: frozenset[str] = frozenset()
     """Families whose phones get their secrets each time they ask, and only with the ID of their label as proof."""
+    factory_certificates: frozenset[str] = frozenset()
+    """Families whose phones leave the factory with a certificate whose common name is their MAC address."""
 
     def model(self, name: str) -> Model | None:
         """The model of that name, however it is capitalised."""

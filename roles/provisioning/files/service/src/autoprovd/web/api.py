@@ -18,8 +18,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from autoprovd import __version__, audit, log, metrics
+from autoprovd import __version__, log, metrics
 from autoprovd.faults import Fault, Refused
+from autoprovd.keys import Keys
 from autoprovd.model import Audience, Mac, SecretClass, SecretKey, parse_mac
 from autoprovd.overview import Overview
 from autoprovd.policy import Proof
@@ -28,6 +29,7 @@ from autoprovd.sealing import Keyring
 from autoprovd.site import Selection, Site
 from autoprovd.store import Store
 from autoprovd.tokens import ALL_SCOPES, Scope, Token, Tokens
+from autoprovd.web import records
 
 _STATUS = {
     "invalid": 422,
@@ -101,7 +103,14 @@ class Parts:
     """What the API is made of."""
 
     def __init__(
-        self, store: Store, keyring: Keyring, release: Release, site: Site, overview: Overview, tokens: Tokens
+        self,
+        store: Store,
+        keyring: Keyring,
+        release: Release,
+        site: Site,
+        overview: Overview,
+        tokens: Tokens,
+        keys: Keys | None = None,
     ) -> None:
         self.store = store
         self.keyring = keyring
@@ -109,6 +118,7 @@ class Parts:
         self.site = site
         self.overview = overview
         self.tokens = tokens
+        self.keys = keys or Keys(store, keyring)
 
 
 def _actor(parts: Parts, scope: Scope, on_socket: bool) -> Callable[[Request], str]:
@@ -119,13 +129,20 @@ def _actor(parts: Parts, scope: Scope, on_socket: bool) -> Callable[[Request], s
             kind, _space, token = request.headers.get("authorization", "").partition(" ")
             found = parts.tokens.check(token) if kind.lower() == "bearer" and token else None
             if found is None:
+                if token:
+                    parts.release.tally.count("refused", None, "unknown token", _host(request), scope.value)
                 raise Refused("unauthenticated", "the token is missing or wrong; check api_token")
             name, scopes = f"token {found[0]}", found[1]
         if scope not in scopes:
+            parts.release.tally.count("refused", None, name, _host(request), f"lacks the scope {scope.value}")
             raise Refused("forbidden", f"{name} lacks the scope {scope.value}; give it the scope, or use another token")
         return name
 
     return actor
+
+
+def _host(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def application(parts: Parts, on_socket: bool) -> FastAPI:
@@ -190,13 +207,17 @@ def application(parts: Parts, on_socket: bool) -> FastAPI:
 
     @api.get("/phones")
     def get_phones(
-        _actor: Annotated[str, needs(Scope.PHONES_READ)], mac: Annotated[list[str] | None, Query()] = None
+        actor: Annotated[str, needs(Scope.PHONES_READ)], mac: Annotated[list[str] | None, Query()] = None
     ) -> dict[str, Any]:
-        return {"phones": parts.overview.phones([_mac(item) for item in mac] if mac else None)}
+        shown = parts.overview.phones([_mac(item) for item in mac] if mac else None)
+        parts.release.tally.count("read", None, actor, "", "the list of phones")
+        return {"phones": shown}
 
     @api.get("/phones/{mac}")
-    def get_phone(mac: str, _actor: Annotated[str, needs(Scope.PHONES_READ)]) -> dict[str, Any]:
-        return parts.overview.phone(_mac(mac))
+    def get_phone(mac: str, actor: Annotated[str, needs(Scope.PHONES_READ)]) -> dict[str, Any]:
+        shown = parts.overview.phone(_mac(mac))
+        parts.release.tally.count("read", shown["mac"], actor, "", "the state of its passwords")
+        return shown
 
     @api.delete("/phones/{mac}")
     def delete_phone(mac: str, actor: Annotated[str, needs(Scope.PHONES_WRITE)]) -> dict[str, Any]:
@@ -204,8 +225,10 @@ def application(parts: Parts, on_socket: bool) -> FastAPI:
         return {"changed": True}
 
     @api.get("/phones/{mac}/why")
-    def get_why(mac: str, _actor: Annotated[str, needs(Scope.PHONES_READ)]) -> dict[str, Any]:
-        return parts.overview.why(_mac(mac))
+    def get_why(mac: str, actor: Annotated[str, needs(Scope.PHONES_READ)]) -> dict[str, Any]:
+        shown = parts.overview.why(_mac(mac))
+        parts.overview.record_reading(shown["mac"], "why it got what it got", actor)
+        return shown
 
     @api.get("/phones/{mac}/files")
     def get_files(mac: str, _actor: Annotated[str, needs(Scope.PHONES_READ)]) -> dict[str, Any]:
@@ -247,19 +270,7 @@ def application(parts: Parts, on_socket: bool) -> FastAPI:
         changed, names = parts.tokens.apply(body.tokens, body.purge, body.dry_run, actor)
         return {"changed": changed, "touched": names}
 
-    @api.get("/audit")
-    def get_audit(
-        _actor: Annotated[str, needs(Scope.AUDIT_READ)],
-        after: Annotated[int, Query(ge=0)] = 0,
-        limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
-    ) -> dict[str, Any]:
-        with parts.store.read() as connection:
-            return {"rows": audit.page(connection, after, limit)}
-
-    @api.get("/audit/verify")
-    def verify_audit(_actor: Annotated[str, needs(Scope.AUDIT_READ)]) -> dict[str, Any]:
-        with parts.store.read() as connection:
-            return asdict(audit.verify(connection, parts.keyring.audit_key))
+    records.add(api, parts, needs)
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:

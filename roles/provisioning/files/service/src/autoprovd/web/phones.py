@@ -24,13 +24,15 @@ from autoprovd import log, metrics
 from autoprovd.clock import Clock
 from autoprovd.directory import Directory, Entry, File, Request
 from autoprovd.faults import Refused
-from autoprovd.model import SecretClass
+from autoprovd.leases import Leases
+from autoprovd.model import SecretClass, parse_mac
 from autoprovd.neighbours import Neighbours
 from autoprovd.policy import Proof
 from autoprovd.release import Claimant, Release
 from autoprovd.vendors import agent_of
 from autoprovd.vendors.base import Agent
 from autoprovd.web import digest
+from autoprovd.web.protocol import CERTIFICATE
 
 PROTECTED_FOLDER = "a"
 """The folder that wants provisioning credentials; see Settings.folder_url."""
@@ -74,11 +76,19 @@ class _Outcome(NamedTuple):
 class PhoneFiles:
     """The files of phones, as an ASGI application."""
 
-    def __init__(self, directory: Directory, release: Release, clock: Clock, neighbours: Neighbours) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        release: Release,
+        clock: Clock,
+        neighbours: Neighbours,
+        leases: Leases | None = None,
+    ) -> None:
         self._directory = directory
         self._release = release
         self._clock = clock
         self._neighbours = neighbours
+        self._leases = leases or Leases([])
         self._digest = digest.Digest()
         self._wrong_answers: dict[str, tuple[int, float]] = {}
         # Two pools, so that claims waiting for the one writer never keep a phone from its entry.
@@ -166,36 +176,60 @@ class PhoneFiles:
         if proof is None and (protected or entry.label_proof):
             wants = "its provisioning credentials" if protected else "the ID of its label"
             return self._challenge(scope, f"the phone was asked for {wants}")
-        claimant = self._claimant(entry, source, proof)
-        if proof is Proof.CREDENTIALS and entry.unconfirmed:
+        claimant = self._claimant(scope, entry, source, proof)
+        if claimant.proof is not Proof.NONE and proof is Proof.CREDENTIALS and entry.unconfirmed:
             await self._off_loop(self._release.confirm, entry.mac, claimant)
             await self._off_loop(self._directory.forget, [entry.mac])
         hindrance = _hindrance(scope, headers, entry, asked.agent)
         # The high water is the database's; a clock set back is caught there, when the claim is made.
         if hindrance is None and file.gaps and entry.concerns(claimant, self._clock):
             return await self._claim(entry, file, claimant)
-        return _locked(file, headers, claimant.proof, hindrance)
+        outcome = _locked(file, headers, claimant.proof, hindrance)
+        # Who shows the credentials has everything, and only looks for news.
+        if file.gaps and outcome.outcome == "without secrets" and proof is not Proof.CREDENTIALS:
+            self._release.refused(entry.mac, claimant, outcome.reason)
+        return outcome
 
     # -- who is asking ------------------------------------------------------------------------------------------------
 
-    def _claimant(self, entry: Entry, source: str, proof: Proof | None) -> Claimant:
+    def _claimant(self, scope: Scope, entry: Entry, source: str, proof: Proof | None) -> Claimant:
+        """Who asks, by the strongest proof there is; a weaker one is not looked at."""
+        if "extensions" in scope:
+            certified = _certified_mac(scope["extensions"].get(CERTIFICATE, {}).get("common_name"))
+            if certified is not None:
+                fits = Proof.CERTIFICATE if certified == entry.mac else Proof.NONE
+                return Claimant(f"certificate:{certified}", fits, source)
         if proof is not None:
             return Claimant(f"{proof.name.lower()}:{entry.mac}", proof, source)
-        neighbour = self._neighbours.mac_of(source)
-        if neighbour == entry.mac:
-            return Claimant(f"neighbour:{entry.mac}@{source}", Proof.NEIGHBOUR, source)
-        if neighbour is not None:
-            return Claimant(f"neighbour:{neighbour}@{source}", Proof.NONE, source)
-        return Claimant(f"address:{source}", Proof.ADDRESS, source)
+        known = self._known_as(source)
+        if entry.waiting and (known is None or known[1] != entry.mac):
+            # It matters now, and the phone may have come to its address within the last second.
+            self._neighbours.look_again()
+            self._leases.look_again()
+            known = self._known_as(source)
+        if known is None:
+            return Claimant(f"address:{source}", Proof.ADDRESS, source)
+        witness, mac = known
+        return Claimant(f"{witness}:{mac}@{source}", Proof.NEIGHBOUR if mac == entry.mac else Proof.NONE, source)
+
+    def _known_as(self, source: str) -> tuple[str, str] | None:
+        """Who knows whose address that is, and the MAC address; what the network sees counts more than a lease."""
+        mac = self._neighbours.mac_of(source)
+        if mac is not None:
+            return "neighbour", mac
+        mac = self._leases.mac_of(source)
+        return ("lease", mac) if mac is not None else None
 
     async def _authenticate(self, scope: Scope, header: str, entry: Entry) -> Proof | _Outcome:
         """The proof an Authorization header gives, or the refusal it meets."""
         credentials = digest.parse(header)
         if credentials is None or (credentials.scheme == "basic" and scope["scheme"] != "https"):
-            return self._challenge(scope, "it answered with something other than Digest")
+            return self._wrong(scope, entry, "it answered with something other than Digest")
         count, since = self._wrong_answers.get(entry.mac, (0, 0.0))
         if count >= _MOST_WRONG_ANSWERS and time.monotonic() - since < _WRONG_ANSWER_SECONDS:
             response = _plain(429, "too many wrong answers", {"retry-after": "60"})
+            claimant = self._claimant(scope, entry, _address(scope), None)
+            self._release.refused(entry.mac, claimant, "too many wrong passwords")
             return _Outcome(response, "refused", "too many wrong passwords; it may try again in a minute")
         for proof, passwords in (await self._off_loop(self._passwords, entry)).items():
             if credentials.scheme == "basic":
@@ -215,7 +249,7 @@ class PhoneFiles:
         if len(self._wrong_answers) > 10_000:
             self._wrong_answers.clear()
         self._wrong_answers[entry.mac] = (count + 1, since)
-        return self._challenge(scope, "its user name or password is wrong")
+        return self._wrong(scope, entry, "its user name or password is wrong")
 
     def _passwords(self, entry: Entry) -> dict[Proof, list[str]]:
         provisioning = self._release.verifier(entry.mac, SecretClass.PROVISIONING)
@@ -225,6 +259,10 @@ class PhoneFiles:
             # Vendor texts call both the whole label and its last four characters the MAC-ID.
             found[Proof.LABEL] = [f"{entry.mac.upper()}-{label}", label] if label else []
         return found
+
+    def _wrong(self, scope: Scope, entry: Entry, reason: str) -> _Outcome:
+        self._release.refused(entry.mac, self._claimant(scope, entry, _address(scope), None), reason)
+        return self._challenge(scope, reason)
 
     def _challenge(self, scope: Scope, reason: str, stale: bool = False) -> _Outcome:
         response = _plain(401, "authentication required")
@@ -243,7 +281,7 @@ class PhoneFiles:
         metrics.claim_seconds.observe(time.perf_counter() - started)
         proof = claimant.proof.name.lower()
         if not released:
-            reason = _REFUSAL[claimant.proof is Proof.NONE]
+            reason = _refusal(entry, file, claimant)
             log.event("no secret released", 30, mac=entry.mac, source=claimant.address, proof=proof, reason=reason)
             return _Outcome(file.ready, "without secrets", reason, claimant.proof)
         for key in released:
@@ -291,10 +329,29 @@ class _Shared:
 
 
 _PROOF_NAMES = {proof: proof.name.lower() for proof in Proof}
-_REFUSAL = {
-    True: "the neighbour table knows the source address with another MAC address",
-    False: "nothing is armed for this claimant",
+_NOTHING_ARMED = "nothing is armed for this claimant"
+_CONTRADICTED = {
+    "neighbour": "the neighbour table knows the source address with another MAC address",
+    "lease": "a DHCP lease gives the source address to another MAC address",
+    "certificate": "its certificate is that of another phone",
 }
+
+
+def _refusal(entry: Entry, file: File, claimant: Claimant) -> str:
+    """Why a claim was answered with nothing."""
+    if claimant.proof is Proof.NONE:
+        return _CONTRADICTED[claimant.identity.partition(":")[0]]
+    short = (grant.falls_short(claimant) for grant in entry.waiting if grant.key[1:3] in file.gaps)
+    return next((reason for reason in short if reason), _NOTHING_ARMED)
+
+
+@lru_cache(maxsize=16384)
+def _certified_mac(common_name: str | None) -> str | None:
+    """The MAC address a certificate's common name is; None where it is something else, and proves nothing."""
+    try:
+        return parse_mac(common_name)
+    except ValueError:
+        return None
 
 
 @lru_cache(maxsize=16384)
@@ -321,7 +378,7 @@ def _locked(file: File, headers: _Headers, proof: Proof, hindrance: str | None) 
     if headers.get(b"if-none-match") == file.etag:
         response = Response(None, 304, {"etag": file.etag.decode(), "cache-control": "private, no-cache"})
         return _Outcome(response, "unchanged", "the phone has this version", proof)
-    return _Outcome(file.ready, "without secrets", hindrance or "nothing is armed for this claimant", proof)
+    return _Outcome(file.ready, "without secrets", hindrance or _NOTHING_ARMED, proof)
 
 
 def _plain(status: int, text: str, headers: dict[str, str] | None = None) -> Response:

@@ -8,6 +8,7 @@ The second write costs a system call and wakes the peer twice; on small files th
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -50,3 +51,34 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A connection came in."""
         super().connection_made(_Gathering(transport))  # type: ignore[arg-type]
+
+
+CERTIFICATE = "autoprov.certificate"
+"""The extension of the ASGI scope that names the verified certificate of the peer."""
+
+
+class CertifyingProtocol(Protocol):
+    """For a door that wants certificates: each request says whose certificate it came with.
+
+    uvicorn does not tell its application. The handshake has verified the certificate; what is handed on is the common
+    name of its subject, or nothing where that is not exactly one.
+    """
+
+    _common_name: str | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A connection came in, and its handshake is done."""
+        self._common_name = _common_name(transport.get_extra_info("ssl_object"))
+        super().connection_made(transport)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self.scope["extensions"] = {CERTIFICATE: {"common_name": self._common_name}}
+
+
+def _common_name(connection: ssl.SSLObject | None) -> str | None:
+    certificate = connection.getpeercert() if connection is not None else None
+    subject: Any = certificate.get("subject", ()) if certificate else ()
+    names = [value for part in subject for name, value in part if name == "commonName"]
+    return names[0] if len(names) == 1 else None

@@ -10,9 +10,8 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ from autoprovd import __version__, log
 from autoprovd.config import Config, parse_address
 from autoprovd.directory import Directory
 from autoprovd.faults import Refused
+from autoprovd.keys import Keys
+from autoprovd.leases import Leases
 from autoprovd.neighbours import Neighbours
 from autoprovd.overview import Overview
 from autoprovd.release import Release
@@ -29,10 +30,9 @@ from autoprovd.sealing import load_keyring
 from autoprovd.site import Site
 from autoprovd.store import Store
 from autoprovd.tokens import Tokens
+from autoprovd.upkeep import Upkeep
 from autoprovd.web import api, phones
-from autoprovd.web.protocol import Protocol
-
-_SAVE_SECONDS, _ATTEND_SECONDS = 30.0, 5.0
+from autoprovd.web.protocol import CertifyingProtocol, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class _Door:
     application: Any
     listener: socket.socket
     tls: bool
+    asks_for_certificate: bool = False
 
 
 class _Server(uvicorn.Server):
@@ -53,6 +54,8 @@ class _Server(uvicorn.Server):
 
 def serve(config: Config) -> None:
     """Run until SIGTERM or SIGINT. Raises ``Refused`` when it cannot start."""
+    # Its default would end the service; the loop takes it over once it runs.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     keyring = load_keyring(config.keys.sealing_key_file)
     database = config.database
     store = Store(
@@ -63,6 +66,8 @@ def serve(config: Config) -> None:
     )
     store.attend()
     store.migrate()
+    keys = Keys(store, keyring, config.keys.sealing_key_file)
+    keys.settle()
     release = Release(store, keyring)
     store.on_discontinuity(release.seal_all)
     store.check_past()
@@ -71,11 +76,12 @@ def serve(config: Config) -> None:
     directory = Directory(store)
     site.on_change(directory.forget)
     overview = Overview(store, keyring, directory)
-    parts = api.Parts(store, keyring, release, site, overview, Tokens(store, keyring))
-    doors = _doors(config, phones.PhoneFiles(directory, release, store.clock, Neighbours()), parts)
+    parts = api.Parts(store, keyring, release, site, overview, Tokens(store, keyring), keys)
+    leases = Leases([(file.kind, file.path) for file in config.identity.lease_files])
+    doors = _doors(config, phones.PhoneFiles(directory, release, store.clock, Neighbours(), leases), parts)
     log.event("started", version=__version__, count=rendered, listener=", ".join(door.name for door in doors))
     try:
-        uvicorn_loop(_run(config, doors, store, directory))
+        uvicorn_loop(_run(config, doors, Upkeep(config, store, directory, release, keys)))
     finally:
         store.close()
     log.event("stopped")
@@ -98,6 +104,10 @@ def _doors(config: Config, for_phones: Any, parts: api.Parts) -> list[_Door]:
         (listen.admin_https, over_https, True, "admin https"),
     ):
         doors += [_Door(f"{name} {text}", application, _listener(text), tls) for text in addresses]
+    doors += [
+        _Door(f"phones mutual tls {text}", for_phones, _listener(text), True, asks_for_certificate=True)
+        for text in listen.phones_mutual_tls
+    ]
     if listen.admin_socket is not None:
         local = _local_listener(listen.admin_socket)
         doors.append(_Door(f"admin {listen.admin_socket}", api.application(parts, on_socket=True), local, False))
@@ -138,9 +148,10 @@ def _uvicorn(config: Config, door: _Door) -> _Server:
     tls: dict[str, Any] = {}
     if door.tls:
         tls = {"ssl_certfile": str(config.tls.certificate_file), "ssl_keyfile": str(config.tls.key_file)}
+    authorities = _authorities(config.tls.client_ca_file) if door.asks_for_certificate else None
     settings = uvicorn.Config(
         door.application,
-        http=Protocol,
+        http=CertifyingProtocol if door.asks_for_certificate else Protocol,
         ws="none",
         lifespan="off",
         access_log=False,
@@ -162,10 +173,31 @@ def _uvicorn(config: Config, door: _Door) -> _Server:
         ) from None
     if settings.ssl is not None:
         settings.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+        if authorities is not None:
+            settings.ssl.verify_mode = ssl.CERT_REQUIRED
+            settings.ssl.load_verify_locations(cadata=authorities)
     return _Server(settings)
 
 
-async def _run(config: Config, doors: list[_Door], store: Store, directory: Directory) -> None:
+def _authorities(file: Path | None) -> str:
+    """The certificates of those who sign phones' certificates, known to be readable."""
+    try:
+        text = Path(file or "").read_text("ascii")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=text)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        reason = (
+            error.strerror
+            if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError)
+            else None
+        )
+        reason = reason or "it holds no certificates in PEM"
+        raise Refused(
+            "unavailable", f"the authorities in {file} (tls.client_ca_file) cannot be used: {reason}"
+        ) from None
+    return text
+
+
+async def _run(config: Config, doors: list[_Door], upkeep: Upkeep) -> None:
     servers = [(_uvicorn(config, door), door) for door in doors]
     loop = asyncio.get_running_loop()
 
@@ -175,10 +207,8 @@ async def _run(config: Config, doors: list[_Door], store: Store, directory: Dire
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    regular = [
-        asyncio.create_task(_regularly(_SAVE_SECONDS, partial(_save, directory))),
-        asyncio.create_task(_regularly(_ATTEND_SECONDS, partial(_attend, store))),
-    ]
+    regular = [asyncio.create_task(upkeep.run()), asyncio.create_task(upkeep.attend())]
+    loop.add_signal_handler(signal.SIGHUP, upkeep.reload)
     try:
         async with asyncio.TaskGroup() as group:
             for server, door in servers:
@@ -186,23 +216,4 @@ async def _run(config: Config, doors: list[_Door], store: Store, directory: Dire
     finally:
         for task in regular:
             task.cancel()
-        await asyncio.to_thread(_save, directory)
-
-
-async def _regularly(seconds: float, job: Callable[[], None]) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        await asyncio.to_thread(job)
-
-
-def _attend(store: Store) -> None:
-    # A hindrance refuses every write from now on, and was logged when it arose.
-    with contextlib.suppress(Refused):
-        store.attend()
-
-
-def _save(directory: Directory) -> None:
-    try:
-        directory.save()
-    except Refused as refusal:
-        log.event("recent requests not saved", 30, reason=refusal.message)
+        await asyncio.to_thread(upkeep.end)

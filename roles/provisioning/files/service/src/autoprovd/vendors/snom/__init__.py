@@ -29,6 +29,8 @@ class Snom(Vendor):
     name = "snom"
     title = "Snom"
     models = read_models(__package__)
+    # service.snom.com, "TLS Support": every model but the old 3xx, which are not in the table.
+    factory_certificates = frozenset({"snom", "snom8"})
 
     def agent(self, user_agent: str) -> Agent | None:
         """See :class:`~autoprovd.vendors.base.Vendor`."""

@@ -1,0 +1,64 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the command lines share: the running service behind its local socket, and how answers are printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+from rich.console import Console
+
+from autoprovd.faults import Fault, Refused
+
+
+class NoService(Refused):
+    """Nothing answers at the socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appliance:
+    """The service behind its local socket."""
+
+    socket: Path
+
+    def ask(self, method: str, path: str, **parameters: Any) -> dict[str, Any]:
+        """What a call of the API answers; ``parameters`` are those of httpx. Raises ``Refused``."""
+        transport = httpx.HTTPTransport(uds=str(self.socket))
+        given = {name: value for name, value in (parameters.pop("params", None) or {}).items() if value is not None}
+        try:
+            with httpx.Client(transport=transport, base_url="http://appliance/api/v1", timeout=120) as client:
+                answer = client.request(method, path, params=given, **parameters)
+        except httpx.ConnectError:
+            raise NoService(
+                "unavailable",
+                f"no service answers at {self.socket}; is it running, and do you have the right to use it (root)?",
+            ) from None
+        except httpx.HTTPError as error:
+            raise Refused("unavailable", f"the service broke off: {type(error).__name__}") from None
+        content: dict[str, Any] = answer.json()
+        if answer.is_error:
+            told = content["error"]
+            raise Refused(told["code"], told["message"], [Fault(**fault) for fault in told["faults"]])
+        return content
+
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+pass_appliance = click.make_pass_decorator(Appliance)
+
+
+def console() -> Console:
+    """Where tables go."""
+    made = Console(highlight=False)
+    # A pipe has no width; 80 columns would cut the table.
+    return made if made.is_terminal else Console(highlight=False, width=160)
+
+
+def print_json(content: Mapping[str, Any]) -> None:
+    """Print an answer for programs."""
+    click.echo(json.dumps(content, indent=2, ensure_ascii=False))

@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a running service does besides answering: every half a minute, when told to, and when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from autoprovd import audit, log
+from autoprovd.audit import START
+from autoprovd.config import Config
+from autoprovd.directory import Directory
+from autoprovd.faults import Refused
+from autoprovd.keys import Keys
+from autoprovd.release import Release
+from autoprovd.store import Store
+
+_SECONDS, _ATTEND_SECONDS = 30.0, 5.0
+
+
+class Upkeep:
+    """The regular work of a service, off the event loop; what fails is logged and tried again."""
+
+    def __init__(self, config: Config, store: Store, directory: Directory, release: Release, keys: Keys) -> None:
+        self._store = store
+        self._directory = directory
+        self._release = release
+        self._keys = keys
+        self._url = config.database.url
+        self._told_head = START
+        self._wake = asyncio.Event()
+        self._read_keys = False
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await asyncio.to_thread(self._reseal)
+        while True:
+            try:
+                await asyncio.wait_for(self._wake.wait(), _SECONDS)
+            except TimeoutError:
+                await asyncio.to_thread(self.save)
+            self._wake.clear()
+            if self._read_keys:
+                self._read_keys = False
+                await asyncio.to_thread(self._keys.reload)
+            await asyncio.to_thread(self._reseal)
+
+    async def attend(self) -> None:
+        """Look after the database every few seconds until cancelled; a hindrance was logged when it arose."""
+        while True:
+            await asyncio.sleep(_ATTEND_SECONDS)
+            with suppress(Refused):
+                await asyncio.to_thread(self._store.attend)
+
+    def reload(self) -> None:
+        """Read the sealing keys again, and seal everything with the newest; returns at once."""
+        self._read_keys = True
+        self._wake.set()
+
+    def save(self) -> None:
+        """Write what was only remembered so far, and tell the journal how far the audit log goes; blocks."""
+        self._try("recent requests not saved", self._directory.save)
+        self._try("refusals not written", self._release.tally.flush)
+        self._try("released secrets not destroyed", lambda: self._release.shred(self._url))
+        self._try("head of the audit log not read", self._tell_head)
+
+    def end(self) -> None:
+        """The same for the last time; blocks."""
+        self._keys.end()
+        self._try("refusals not written", lambda: self._release.tally.flush(everything=True))
+        self.save()
+
+    def _reseal(self) -> None:
+        self._try("not sealed anew", self._keys.reseal)
+
+    def _tell_head(self) -> None:
+        with self._store.read() as connection:
+            head = audit.head(connection)
+        if head != self._told_head:
+            log.event("audit head", head=str(head))
+            self._told_head = head
+
+    @staticmethod
+    def _try(what: str, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Refused as refusal:
+            log.event(what, 30, reason=refusal.message)
+        except Exception as failure:  # a fault of this program must not end the rest of the work
+            log.event("fault in the service", 40, failure=failure, path=what)
