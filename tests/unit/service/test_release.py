@@ -163,6 +163,15 @@ def test_a_removed_phone_that_returns_counts_its_generations_on(armed: Box) -> N
     assert {g["generation"] for g in armed.overview.phone(SNOM)["grants"]} == {2}
 
 
+def test_a_new_password_of_a_returned_phone_is_told_to_the_pbx(armed: Box) -> None:
+    for _time in range(2):
+        armed.site.arm([Selection(SNOM)], True, False, "anna")
+        new = armed.release.claim(SNOM, {SIP}, PHONE)[SIP]
+        assert armed.release.claim_for_controller([(SNOM, SIP)], RUN, 300) == {(SNOM, SIP): new}
+        armed.site.remove_phone(SNOM, "anna")
+        armed.site.apply_phones([snom()], False, False, "test")
+
+
 # -- the clock --------------------------------------------------------------------------------------------------------
 
 
