@@ -28,9 +28,11 @@ class Extent(NamedTuple):
     """How many times the quick form's rounds."""
     seconds: float
     """How long a storm lasts."""
+    examples: int
+    """How many histories the reference model goes through."""
 
 
-QUICK, LONG = Extent("quick", 1, 2.5), Extent("long", 20, 30)
+QUICK, LONG = Extent("quick", 1, 2.5, 8), Extent("long", 20, 30, 80)
 
 
 @pytest.fixture(params=[QUICK, pytest.param(LONG, marks=pytest.mark.long)], ids=lambda extent: extent.name)
