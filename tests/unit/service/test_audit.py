@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import stat
 import tempfile
 import threading
 import time
@@ -38,7 +39,6 @@ ALL = {
     SecretKey(0, SecretClass.MENU),
     SecretKey(0, SecretClass.PROVISIONING),
 }
-TRIGGERS = ("audit_never_changed", "audit_never_removed", "audit_only_grows")
 
 
 @pytest.fixture
@@ -53,8 +53,7 @@ def told(box: Box) -> Box:
 def behind_its_back(box: Box, *statements: Any) -> None:
     """What somebody does who has the database, and not the key: the triggers do not stop him."""
     with box.store.write() as connection:
-        for trigger in TRIGGERS:
-            connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {trigger}")
+        box.without_triggers(connection)
         for statement in statements:
             if isinstance(statement, str):
                 connection.exec_driver_sql(statement)
@@ -147,7 +146,7 @@ HARM: dict[str, tuple[list[Any], int, str]] = {
         [
             delete(table).where(table.c.seq == 3),
             "UPDATE audit SET seq = -seq",
-            "UPDATE audit SET seq = -seq - (seq < -3)",
+            "UPDATE audit SET seq = -seq - CASE WHEN seq < -3 THEN 1 ELSE 0 END",
         ],
         3,
         "changed",
@@ -237,6 +236,8 @@ def run(told: Box) -> Iterator[Callable[..., Result]]:
 def test_an_export_is_checked_by_the_service(told: Box, run: Callable[..., Result], tmp_path: Path) -> None:
     file = tmp_path / "log.jsonl"
     assert run("audit", "export", file).exit_code == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert isinstance(run("audit", "export", file).exception, Refused), "a file that is there is not written over"
     lines = file.read_text().splitlines()
     assert len(lines) == head(told).seq
     assert json.loads(lines[0])["actor"] == "Jörg"
@@ -404,6 +405,7 @@ def test_no_secret_is_in_the_log(told: Box) -> None:
         assert secret not in log
 
 
+@pytest.mark.usefixtures("sqlite_only")
 def test_the_triggers_of_a_file_hold_for_any_program(told: Box) -> None:
     with sqlite3.connect(told.database) as other, pytest.raises(sqlite3.IntegrityError, match="append-only"):
         other.execute("DELETE FROM audit WHERE seq = 1")

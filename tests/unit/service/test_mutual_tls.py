@@ -203,6 +203,14 @@ def test_a_certificate_of_another_phone_proves_that_it_is_another(appliance: App
     assert appliance.last()[0] == "none", "nor do the right credentials help it"
 
 
+def test_credentials_with_the_wrong_certificate_confirm_nothing(appliance: Appliance) -> None:
+    assert SECRET in appliance.ask("00041396D9B4").text
+    right = httpx.DigestAuth(SNOM, "provisioning-secret")
+    appliance.ask("00041396D9B5", path="/a" + SNOM_FILE, auth=right)
+    (phone,) = appliance.admin("GET", "/phones", params={"mac": SNOM})["phones"]
+    assert {(grant["state"], grant["confirmed_at"]) for grant in phone["grants"]} == {("suspect", None)}
+
+
 def test_the_certificate_counts_more_than_the_network(appliance: Appliance) -> None:
     (appliance.folder / "dnsmasq.leases").write_text("0 80:5e:0c:4d:79:6d 127.0.0.1 * *\n")
     assert SECRET in appliance.ask("00041396D9B4").text
@@ -221,15 +229,25 @@ def test_a_certificate_without_one_mac_address_proves_nothing(appliance: Applian
     assert SECRET not in appliance.ask(*names).text
 
 
-@pytest.mark.parametrize("which", ["none", "of an unknown authority", "expired"])
-def test_who_has_no_good_certificate_cannot_connect(appliance: Appliance, which: str) -> None:
+@pytest.mark.parametrize(
+    ("which", "reason"),
+    [
+        ("none", "peer did not return a certificate"),
+        ("of an unknown authority", "certificate signature failure"),
+        ("of a stranger's authority", "unable to get local issuer certificate"),
+        ("expired", "certificate has expired"),
+    ],
+)
+def test_who_has_no_good_certificate_cannot_connect(appliance: Appliance, which: str, reason: str) -> None:
     certificate = {
         "none": lambda: None,
         "of an unknown authority": lambda: Authority("A vendor's factory").factory(appliance.folder, "00041396D9B4"),
+        "of a stranger's authority": lambda: Authority("A stranger").factory(appliance.folder, "00041396D9B4"),
         "expired": lambda: appliance.authority.factory(appliance.folder, "00041396D9B4", days=-1),
     }[which]()
     with appliance.phone(certificate) as phone, pytest.raises(httpx.TransportError):
         phone.get(SNOM_FILE, headers={"user-agent": SNOM_AGENT})
+    assert f'"reason": "{reason}"' in (appliance.folder / "log").read_text(), "a person can see why"
     assert SECRET in appliance.ask("00041396D9B4").text
 
 

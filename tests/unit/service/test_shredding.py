@@ -18,7 +18,7 @@ from autoprovd.release import Claimant
 from autoprovd.site import Selection
 from autoprovd.store.schema import grants, secrets
 
-from .conftest import SNOM, YEALINK, Box, snom, yealink
+from .conftest import ON_POSTGRESQL, SNOM, YEALINK, Box, snom, yealink
 
 SIP = SecretKey(1, SecretClass.SIP)
 WEB = SecretKey(0, SecretClass.WEB)
@@ -46,13 +46,15 @@ def shredded(box: Box, mac: str = SNOM) -> set[str]:
 
 def in_the_files(box: Box, sealed: Collection[bytes]) -> int:
     """How many of these ciphertexts stand in any file of the database."""
-    content = b"".join(path.read_bytes() for path in box.database.parent.glob("autoprov.sqlite*"))
+    # PostgreSQL's files are the server's: what a VACUUM leaves there is not for this test to see.
+    files = box.database.parent.glob("autoprov.sqlite*")
+    content = box.stored() if ON_POSTGRESQL else b"".join(path.read_bytes() for path in files)
     assert b"1001" in content, "the files that were searched are those in use"
     return sum(text[12:] in content for text in sealed)
 
 
 def tidy(box: Box) -> int:
-    return box.release.shred(f"sqlite:///{box.database}")
+    return box.release.shred(box.url)
 
 
 @pytest.fixture
@@ -76,7 +78,8 @@ def test_once_means_gone_with_the_release(strict: Box) -> None:
     assert in_the_files(strict, sealed.values()) == 4
     assert strict.release.claim(SNOM, ALL, PHONE)[SIP] == "sip-secret-of-1001"
     assert shredded(strict) == {"sip", "menu", "web"}, "provisioning credentials are compared with for good"
-    assert in_the_files(strict, sealed.values()) > 1, "the write-ahead log still has them"
+    if not ON_POSTGRESQL:
+        assert in_the_files(strict, sealed.values()) > 1, "the write-ahead log still has them"
     tidy(strict)
     assert in_the_files(strict, sealed.values()) == 1
     assert strict.events().count("shredded") == 3

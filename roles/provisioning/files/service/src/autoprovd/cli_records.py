@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -77,19 +79,19 @@ def head(appliance: Appliance) -> None:
 def export(appliance: Appliance, after: int, file: Path | None) -> None:
     """Write the rows as JSON lines, oldest first, to FILE (a new one) or to the standard output."""
     try:
-        stream = file.open("x", encoding="utf-8") if file else None
+        with open(file, "x", encoding="utf-8", opener=_private) if file else nullcontext(sys.stdout) as stream:
+            while rows := appliance.ask("GET", "/audit", params={"after": after, "limit": _PAGE})["rows"]:
+                for row in rows:
+                    stream.write(json.dumps(row, separators=(",", ":")) + "\n")
+                after = rows[-1]["seq"]
+                if len(rows) < _PAGE:
+                    break
     except OSError as error:
-        raise Refused("unavailable", f"cannot write {file}: {error.strerror}") from None
-    try:
-        while rows := appliance.ask("GET", "/audit", params={"after": after, "limit": _PAGE})["rows"]:
-            for row in rows:
-                click.echo(json.dumps(row, separators=(",", ":")), file=stream)
-            after = rows[-1]["seq"]
-            if len(rows) < _PAGE:
-                break
-    finally:
-        if stream is not None:
-            stream.close()
+        raise Refused("unavailable", f"cannot write {file or 'the export'}: {error.strerror}") from None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @click.group()

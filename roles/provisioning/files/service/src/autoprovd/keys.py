@@ -135,7 +135,15 @@ class Keys:
 
     def _open_own_keys(self, text: str) -> tuple[bytes, bytes]:
         kept = json.loads(text)
-        opened = self._keyring.open(Sealed(kept["key_id"], base64.b64decode(kept["box"])), _OWN_PLACE)
+        try:
+            opened = self._keyring.open(Sealed(kept["key_id"], base64.b64decode(kept["box"])), _OWN_PLACE)
+        except Refused:
+            raise Refused(
+                "unavailable",
+                f"this database needs sealing key {kept['key_id']}, and it is missing or another one; this service has "
+                f"{', '.join(self._keyring.key_ids)}. Restore the key that belongs to the database, or the database "
+                "that belongs to the key",
+            ) from None
         both = base64.b64decode(opened)
         return both[:KEY_BYTES], both[KEY_BYTES:]
 

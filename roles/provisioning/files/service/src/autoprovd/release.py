@@ -276,9 +276,11 @@ class Release:
         with self._store.write() as connection:
             moment = self._store.moment(connection)
             keys = [GrantKey(mac, key.line, key.secret_class, Audience.PHONE) for key in wanted]
+            held = connection.execute(_STANDING, {"phone": mac}).all()
             # First, so that a claimant whom the policy calls a thief takes nothing else in passing.
-            suspicions = self._suspect(connection, moment, keys, claimant)
-            won = self._take(connection, moment, _within_networks(connection, keys, claimant), claimant)
+            is_another = any(row.claimant not in (None, claimant.identity) for row in held)
+            suspicions = self._suspect(connection, moment, keys, claimant) if is_another else []
+            won = self._take(connection, moment, _within_networks(keys, held, claimant), claimant)
             lost = [key for key in keys if key not in won]
             events = [_release_event(key, taken, claimant) for key, taken in won.items()]
             events += suspicions
@@ -538,14 +540,14 @@ def _controller_faults(connection: Connection, moment: Moment, keys: Sequence[Gr
     return faults
 
 
-def _within_networks(connection: Connection, keys: Collection[GrantKey], claimant: Claimant) -> Collection[GrantKey]:
-    """The grants whose terms let that source address in; read under the write lock, so that they stand."""
+def _within_networks(keys: Collection[GrantKey], held: Sequence[Any], claimant: Claimant) -> Collection[GrantKey]:
+    """The grants whose terms let that source address in; they were read under the write lock, so they stand."""
     shut = {
-        _grant_key(row)
-        for row in connection.execute(_WITH_NETWORKS, {"keys": [tuple(key) for key in keys]})
-        if not is_inside(claimant.address, json.loads(row.networks))
+        (row.line, row.secret_class)
+        for row in held
+        if row.networks is not None and not is_inside(claimant.address, json.loads(row.networks))
     }
-    return [key for key in keys if key not in shut] if shut else keys
+    return [key for key in keys if (key.line, key.secret_class.value) not in shut] if shut else keys
 
 
 def _sealed(connection: Connection, keys: Collection[GrantKey]) -> dict[GrantKey, Row[Any]]:
@@ -617,8 +619,8 @@ _SUSPECT = (
     .returning(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation, _G.on_theft)
 )
 
-_WITH_NETWORKS = select(_G.mac, _G.line, _G.secret_class, _G.audience, _G.networks).where(
-    _THESE, _G.networks.is_not(None)
+_STANDING = select(_G.line, _G.secret_class, _G.claimant, _G.networks).where(
+    _G.mac == bindparam("phone"), _G.audience == Audience.PHONE
 )
 
 _REARM = (

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from autoprovd import log
 
 
 class _Gathering:
@@ -82,3 +85,27 @@ def _common_name(connection: ssl.SSLObject | None) -> str | None:
     subject: Any = certificate.get("subject", ()) if certificate else ()
     names = [value for part in subject for name, value in part if name == "commonName"]
     return names[0] if len(names) == 1 else None
+
+
+class ToldHandshake(ssl.SSLObject):
+    """A handshake whose failure is told in the log: a phone that is refused here never gets to ask.
+
+    Each reason once a minute. The peer's address is not known at this depth.
+    """
+
+    _SECONDS = 60.0
+    _told: dict[str, float] = {}  # noqa: RUF012 - of all connections
+
+    def do_handshake(self) -> None:
+        """Go on with the handshake."""
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            reason = getattr(error, "verify_message", None) or (error.reason or "unknown").lower().replace("_", " ")
+            now = time.monotonic()
+            if now - self._told.get(reason, -self._SECONDS) >= self._SECONDS:
+                self._told[reason] = now
+                log.event("handshake failed where certificates are asked for", 30, reason=reason)
+            raise

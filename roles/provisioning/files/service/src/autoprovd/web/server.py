@@ -32,7 +32,7 @@ from autoprovd.store import Store
 from autoprovd.tokens import Tokens
 from autoprovd.upkeep import Upkeep
 from autoprovd.web import api, phones
-from autoprovd.web.protocol import CertifyingProtocol, Protocol
+from autoprovd.web.protocol import CertifyingProtocol, Protocol, ToldHandshake
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +175,7 @@ def _uvicorn(config: Config, door: _Door) -> _Server:
         settings.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
         if authorities is not None:
             settings.ssl.verify_mode = ssl.CERT_REQUIRED
+            settings.ssl.sslobject_class = ToldHandshake
             settings.ssl.load_verify_locations(cadata=authorities)
     return _Server(settings)
 
