@@ -84,6 +84,9 @@ def test_strict_answers_once(box: Box) -> None:
     box.site.apply_phones([snom()], False, False, "test")
     assert set(box.release.claim(SNOM, ALL, PHONE)) == ALL
     assert box.release.claim(SNOM, ALL, PHONE) == {}
+    assert {grant["because"] for grant in box.overview.why(SNOM)["grants"]} == {
+        "released to 198.18.0.20; arm it to release it again"
+    }
 
 
 def test_another_claimant_inside_the_window_is_refused_and_stops_everything(armed: Box) -> None:
@@ -158,6 +161,15 @@ def test_a_removed_phone_that_returns_counts_its_generations_on(armed: Box) -> N
     armed.site.apply_phones([snom()], False, False, "test")
     assert set(armed.release.claim(SNOM, ALL, PHONE)) == ALL
     assert {g["generation"] for g in armed.overview.phone(SNOM)["grants"]} == {2}
+
+
+def test_a_new_password_of_a_returned_phone_is_told_to_the_pbx(armed: Box) -> None:
+    for _time in range(2):
+        armed.site.arm([Selection(SNOM)], True, False, "anna")
+        new = armed.release.claim(SNOM, {SIP}, PHONE)[SIP]
+        assert armed.release.claim_for_controller([(SNOM, SIP)], RUN, 300) == {(SNOM, SIP): new}
+        armed.site.remove_phone(SNOM, "anna")
+        armed.site.apply_phones([snom()], False, False, "test")
 
 
 # -- the clock --------------------------------------------------------------------------------------------------------

@@ -53,13 +53,14 @@ class Clock:
 
 
 class DatabaseClock(Clock):
-    """The clock of a database that several nodes work on: the only one they share.
+    """The clock of a database that several nodes work on: the only wall clock they share.
 
-    Between two readings it goes on with this machine's monotonic clock, which nobody can set.
+    Between two readings it goes on with this machine's monotonic clock. The time since boot is this machine's own: to
+    a window that was opened through another node it says as little as after a reboot.
     """
 
     def __init__(self) -> None:
-        self.boot_id = None
+        super().__init__()
         self._ahead = time.time() - time.monotonic()
 
     def observe(self, now: float) -> None:
@@ -69,10 +70,6 @@ class DatabaseClock(Clock):
     def wall(self) -> float:
         """Seconds since 1970 UTC, as the database believes."""
         return time.monotonic() + self._ahead
-
-    def boot(self) -> float:
-        """Nothing: the database's machine may be another one tomorrow."""
-        return 0.0
 
 
 def iso_time(at: float | None) -> str | None:

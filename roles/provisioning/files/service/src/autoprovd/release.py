@@ -181,6 +181,8 @@ _BECAUSE: dict[str, Callable[[Grant], str]] = {
     "open": lambda grant: (
         f"released each time, last to {grant.claimed_from}"
         if grant.mode is Mode.ALWAYS
+        else f"released to {grant.claimed_from}; arm it to release it again"
+        if grant.mode is Mode.ONCE
         else f"released to {grant.claimed_from}; the same claimant may still repeat its request"
     ),
     "lent": lambda grant: (

@@ -282,7 +282,9 @@ class Site:
             if new_password and not dry_run:
                 self._renew(connection, wanted)
             if not dry_run:
-                self._release.arm(connection, moment, list(wanted.items()), actor)
+                # A grant may be new to a phone that was here before: the PBX's, with a new password.
+                earlier = audit.removed_generations(connection, {key.mac for key in wanted})
+                self._release.arm(connection, moment, list(wanted.items()), actor, lambda mac: earlier.get(mac, 0))
             after = _states(connection, moment, targets) if not dry_run else _foreseen(before, wanted, moment)
         touched = {key.mac for key in wanted}
         if touched and not dry_run:
