@@ -278,7 +278,13 @@ def test_the_clock_of_the_database_set_back_opens_no_window(tmp_path: Path) -> N
             assert box.release.claim(SNOM, {SIP}, PHONE) == {}, "another node does not know when the window was opened"
             box.store.clock.boot_id = own
             assert box.release.claim(SNOM, {SIP}, PHONE) == RELEASED, "this node has counted the seconds itself"
-            times.write_text("+0")
+            times.write_text("+100")
+            box.store.attend()
+            times.write_text("+50")
+            own, box.store.clock.boot_id = box.store.clock.boot_id, "that of another node"
+            assert box.release.claim(SNOM, {SIP}, PHONE) == {}, "set back, though not to before it was armed"
+            box.store.clock.boot_id = own
+            times.write_text("+110")
             assert box.release.claim(SNOM, {SIP}, PHONE) == RELEASED
             times.write_text("+700")
             assert box.release.claim(SNOM, {SIP}, PHONE) == {}
