@@ -505,7 +505,7 @@ def _grant_key(row: Any) -> GrantKey:
 
 
 def _reason(claimant: Claimant) -> str:
-    contradicted = "the neighbour table knows the source address with another MAC address"
+    contradicted = "its source address, or its certificate, belongs to another MAC address"
     return contradicted if claimant.proof is Proof.NONE else "nothing is armed for this claimant"
 
 
