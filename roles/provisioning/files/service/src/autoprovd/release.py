@@ -26,7 +26,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     Boolean,
     Connection,
-    Float,
     Integer,
     Row,
     String,
@@ -393,14 +392,12 @@ class Release:
         moment: Moment,
         keys: Collection[GrantKey],
         claimant: Claimant,
-        lease_seconds: float | None = None,
     ) -> dict[GrantKey, Row[Any]]:
         parameters = at(moment) | {
             "keys": [tuple(key) for key in keys],
             "who": claimant.identity,
             "address": claimant.address,
             "proof": int(claimant.proof),
-            "lease": lease_seconds,
         }
         return {_grant_key(row): row for row in connection.execute(_TAKE, parameters)}
 
@@ -544,7 +541,6 @@ _WHO = bindparam("who", type_=String)
 _ADDRESS = bindparam("address", type_=String)
 _PROOF = bindparam("proof", type_=Integer)
 
-_LEASE = func.coalesce(bindparam("lease", type_=Float), _G.window_seconds)
 
 _TAKE = (
     update(grants)
@@ -563,8 +559,8 @@ _TAKE = (
         claimed_from=_ADDRESS,
         releases=_G.releases + 1,
         released_at=WALL,
-        expires_at=func.coalesce(_G.expires_at, WALL + _LEASE),
-        expires_boot=func.coalesce(_G.expires_boot, BOOT + _LEASE),
+        expires_at=func.coalesce(_G.expires_at, WALL + _G.window_seconds),
+        expires_boot=func.coalesce(_G.expires_boot, BOOT + _G.window_seconds),
         boot_id=case((_G.expires_at.is_(None), BOOT_NOW), else_=_G.boot_id),
     )
     .returning(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation, _G.releases, _G.mode, _G.shred)
