@@ -56,6 +56,7 @@ class Service:
         self.config = folder / "autoprovd.toml"
         self.config.write_text(CONFIGURATION.format(folder=folder, port=self.port))
         self.process: subprocess.Popen[bytes] | None = None
+        self._phones = httpx.Client()
 
     def start(self) -> float:
         """Start it; the seconds until it answered."""
@@ -108,7 +109,7 @@ class Service:
 
     def fetch(self, mac: str) -> httpx.Response:
         agent = "Yealink SIP-T54W 96.87.0.15 " + ":".join(mac[i : i + 2] for i in range(0, 12, 2))
-        return httpx.get(f"http://127.0.0.1:{self.port}/{mac}.cfg", headers={"user-agent": agent})
+        return self._phones.get(f"http://127.0.0.1:{self.port}/{mac}.cfg", headers={"user-agent": agent})
 
     def _command(self, program: str, *arguments: object) -> list[str]:
         module = {"autoprov": "autoprovd.cli", "autoprovd": "autoprovd"}[program]

@@ -9,9 +9,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, create_engine, make_url, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    create_engine,
+    exists,
+    make_url,
+    not_,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from autoprovd.audit import Event
@@ -40,20 +52,12 @@ class Shreddable(NamedTuple):
 
 def shreddable(connection: Connection, macs: Collection[str] | None = None) -> set[Shreddable]:
     """The secrets, of these phones or of all, that were released on terms that want them destroyed."""
-    same = and_(*(grants.c[name] == secrets.c[name] for name in Shreddable._fields))
     query = (
         select(secrets.c.mac, secrets.c.line, secrets.c.secret_class)
         .distinct()
-        .join(grants, same)
+        .join(grants, _of(grants))
         .where(grants.c.shred, grants.c.releases > 0)
-        # After a theft it may have been replaced, and nobody got the new one yet.
-        .where(
-            or_(
-                grants.c.state.not_in(("suspect", "revoked")),
-                grants.c.on_theft != "rekey",
-                secrets.c.origin == "given",
-            )
-        )
+        .where(or_(secrets.c.origin == "given", not_(exists(_REPLACED))))
         .where(secrets.c.key_id != "", secrets.c.secret_class.not_in(_KEPT))
     )
     if macs is not None:
@@ -116,6 +120,18 @@ def scrub(url: str) -> bool:
         engine.dispose()
     return True
 
+
+def _of(table: Any) -> ColumnElement[bool]:
+    return and_(*(table.c[name] == secrets.c[name] for name in Shreddable._fields))
+
+
+_STOLEN = grants.alias("stolen")
+# After a theft a generated secret may have been replaced, and the phone did not get the new one yet.
+_REPLACED = (
+    select(_STOLEN.c.mac)
+    .where(_of(_STOLEN), _STOLEN.c.on_theft == "rekey", _STOLEN.c.state.in_(("suspect", "revoked")))
+    .correlate(secrets)
+)
 
 _DESTROY = (
     update(secrets)
