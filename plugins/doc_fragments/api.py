@@ -74,3 +74,26 @@ options:
     vars:
       - name: autoprov_timeout
 """
+
+    # An action that runs on the controller alone: there are no configuration sources for the options of a task.
+    CONTROLLER = r"""
+options:
+  api_url:
+    description:
+      - When not given, the variable C(autoprov_api_url) is used if it is set, else the environment variable
+        E(AUTOPROV_API_URL) of the controller.
+  api_token:
+    description:
+      - When not given, the variable C(autoprov_api_token) is used if it is set, else the environment variable
+        E(AUTOPROV_API_TOKEN) of the controller.
+  ca_path:
+    description:
+      - When not given, the variable C(autoprov_ca_path) is used if it is set, else the environment variable
+        E(AUTOPROV_CA_PATH) of the controller.
+  validate_certs:
+    description:
+      - When not given, the variable C(autoprov_validate_certs) is used if it is set.
+  timeout:
+    description:
+      - When not given, the variable C(autoprov_timeout) is used if it is set.
+"""

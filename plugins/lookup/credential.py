@@ -50,15 +50,21 @@ options:
     vars:
       - name: autoprov_check_mode_value
 notes:
+  - What this lookup returns counts as told to the PBX. Where a host may be unreachable, or a task may fail, use
+    M(autoprov.appliance.credential_claim) instead. It lends the passwords until the play says that the PBX has them.
   - A lookup runs on the controller. It needs the HTTPS address and a token with the scope C(claims), or runs on the
     appliance itself.
-  - A lookup cannot see C(check_mode=true) of a single task. Such a task claims.
+  - A lookup cannot see C(check_mode=true) of a single task. Such a task claims. M(autoprov.appliance.credential_claim)
+    sees it.
   - Ansible shows what a task does with a value. Set C(no_log=true) on every task that uses it, and never put it into
     the name of a task, into C(environment), or into a cacheable fact.
   - From ansible-core 2.19 on, a value that looks like a number, JSON or a template stays text. Up to 2.18 that holds
     for C(lookup) with one account; when a password out of a C(query) passes through further templates, Ansible itself
     may take C([1]) for a list.
+  - A task that claims account by account in a loop asks the service once for each. The lookup warns of it, and takes
+    all accounts in one call.
 seealso:
+  - module: autoprov.appliance.credential_claim
   - module: autoprov.appliance.credentials
   - module: autoprov.appliance.phones
 """
@@ -108,18 +114,17 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ansible.errors import AnsibleLookupError, AnsibleOptionsError
-from ansible.module_utils.ansible_release import __version__ as core_version
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.display import Display
 
 from ansible_collections.autoprov.appliance.plugins.module_utils._api import Api, ApiError
-from ansible_collections.autoprov.appliance.plugins.plugin_utils._mac import parse_mac
-
-if tuple(int(part) for part in core_version.split(".")[:2]) < (2, 19):
-    # Up to 2.18 a result that looks like a list, a dictionary or a truth value becomes one, unless it is marked so.
-    from ansible.utils.native_jinja import NativeJinjaText as _Text
-else:
-    _Text = str
+from ansible_collections.autoprov.appliance.plugins.plugin_utils._claims import (
+    NOT_OURS,
+    Text,
+    account_ids,
+    passwords_of,
+    run_key,
+)
 
 _OPTION_VARIABLES = (
     "autoprov_api_url",
@@ -138,6 +143,10 @@ _NO_RUN_KEY = (
     "random text. In AWX, awx_job_id serves"
 )
 
+_MANY = 20
+_claims = 0
+"""How often this process has claimed. A task has a process of its own for each host, with all items of its loop."""
+
 display = Display()
 
 
@@ -147,23 +156,25 @@ class LookupModule(LookupBase):  # type: ignore[misc, unused-ignore]
         variables = dict(variables or {})
         variables |= {name: self._templar.template(variables[name]) for name in _OPTION_VARIABLES if name in variables}
         self.set_options(var_options=variables, direct=kwargs)
-        accounts = _account_ids(terms)
-        if variables.get("ansible_check_mode"):
-            return self._pretend(accounts)
-        run_key = _run_key(self.get_option("claim_id"), variables)
-        secrets = self._claim(accounts, run_key) if accounts else {}
-        missing = [account for account in accounts if not isinstance(secrets.get(account), str)]
-        if missing:
-            raise AnsibleLookupError(f"the service released no password for {', '.join(missing)}, and gave no reason")
-        return [_Text(secrets[account]) for account in accounts]
+        try:
+            accounts = account_ids(_flat(terms))
+            if variables.get("ansible_check_mode"):
+                return self._pretend(accounts)
+            key = run_key(self.get_option("claim_id"), variables)
+        except ValueError as error:
+            raise AnsibleOptionsError(str(error)) from None
+        if key is None:
+            raise AnsibleOptionsError(_NO_RUN_KEY)
+        return self._claim(accounts, key) if accounts else []
 
     def _pretend(self, accounts: list[str]) -> list[str]:
         value = self.get_option("check_mode_value")
         if not value:
             raise AnsibleLookupError("--check releases no password; set check_mode_value to have a text instead")
-        return [_Text(value)] * len(accounts)
+        return [Text(value)] * len(accounts)
 
-    def _claim(self, accounts: list[str], run_key: str) -> dict[str, str]:
+    def _claim(self, accounts: list[str], key: str) -> list[str]:
+        _count_claim()
         names = ("api_url", "api_token", "ca_path", "validate_certs", "timeout")
         try:
             api = Api(*(self.get_option(name) for name in names))
@@ -171,39 +182,30 @@ class LookupModule(LookupBase):  # type: ignore[misc, unused-ignore]
             answer = api.post(
                 "/claims",
                 {
-                    "run_key": run_key,
+                    "run_key": key,
                     "accounts": list(dict.fromkeys(accounts)),
                     "secret_class": "sip",
                     "lease_seconds": self.get_option("lease_seconds"),
                 },
             )
+            passwords = passwords_of(answer, accounts)
         except ApiError as error:
-            message = str(error)
-            if error.status == 409:
-                message += (
-                    "\nIf this same run fetched them before, then its autoprov_claim_id changes with each evaluation; "
-                    "set it with set_fact. Otherwise arm them: autoprov.appliance.credentials with audience: controller"
-                )
+            message = f"{error}\n{NOT_OURS}" if error.status == 409 else str(error)
             # "from None": Ansible 2.19 and newer print causes even under no_log.
             raise AnsibleLookupError(message) from None
-        secrets = answer.get("secrets")
-        return secrets if isinstance(secrets, dict) else {}
-
-
-def _account_ids(terms: Iterable[Any]) -> list[str]:
-    """The accounts as the service writes them, ``mac/line``; an error that names all that are none."""
-    accounts, faults = [], []
-    for term in _flat(terms):
-        mac, separator, line = str(term).rpartition("/")
-        try:
-            if not separator or not (line.isascii() and line.isdigit()) or int(line) < 1:
-                raise ValueError(f"{str(term)!r} is not an account; write MAC/line, such as 00:04:13:92:2D:24/1")
-            accounts.append(f"{parse_mac(mac)}/{int(line)}")
         except ValueError as error:
-            faults.append(str(error))
-    if faults:
-        raise AnsibleOptionsError("; ".join(faults))
-    return accounts
+            raise AnsibleLookupError(str(error)) from None
+        return [passwords[account] for account in accounts]
+
+
+def _count_claim() -> None:
+    global _claims
+    _claims += 1
+    if _claims == _MANY + 1:
+        display.warning(
+            f"This task has claimed generated passwords more than {_MANY} times, each time with a call to the service. "
+            "Give the lookup all accounts at once, or use autoprov.appliance.credential_claim."
+        )
 
 
 def _flat(terms: Iterable[Any]) -> Iterator[Any]:
@@ -212,13 +214,3 @@ def _flat(terms: Iterable[Any]) -> Iterator[Any]:
             yield from _flat(term)
         else:
             yield term
-
-
-def _run_key(claim_id: object, variables: dict[str, Any]) -> str:
-    if claim_id:
-        if not 8 <= len(str(claim_id)) <= 128:
-            raise AnsibleOptionsError("claim_id (autoprov_claim_id) is a random text of 8 to 128 characters")
-        return f"claim/{claim_id}"
-    if variables.get("awx_job_id"):
-        return f"awx-job/{variables['awx_job_id']}/workflow/{variables.get('awx_workflow_job_id') or 'none'}"
-    raise AnsibleOptionsError(_NO_RUN_KEY)

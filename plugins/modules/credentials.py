@@ -54,8 +54,9 @@ options:
     choices: [sip, menu, web, provisioning]
   audience:
     description:
-      - Who may fetch them. V(phone) is the telephone itself, V(controller) an Ansible run, through the lookup
-        P(autoprov.appliance.credential#lookup).
+      - Who may fetch them. V(phone) is the telephone itself, V(controller) an Ansible run, through
+        M(autoprov.appliance.credential_claim) or the lookup P(autoprov.appliance.credential#lookup).
+      - What an Ansible run has borrowed and not confirmed is armed anew, and that run loses it.
     type: str
     choices: [phone, controller]
     default: phone
@@ -66,6 +67,7 @@ options:
     type: bool
     default: false
 seealso:
+  - module: autoprov.appliance.credential_claim
   - module: autoprov.appliance.phones_info
   - plugin: autoprov.appliance.credential
     plugin_type: lookup

@@ -152,8 +152,8 @@ options:
             type: str
           password:
             description:
-              - The SIP password. When not given, one is generated; the PBX learns it through the lookup
-                P(autoprov.appliance.credential#lookup).
+              - The SIP password. When not given, one is generated; the PBX learns it through
+                M(autoprov.appliance.credential_claim) or the lookup P(autoprov.appliance.credential#lookup).
             type: str
       keys:
         description:

@@ -28,6 +28,7 @@ options:
 seealso:
   - module: autoprov.appliance.phones
   - module: autoprov.appliance.credentials
+  - module: autoprov.appliance.credential_claim
 """
 
 EXAMPLES = r"""
@@ -90,7 +91,8 @@ phones:
           type: str
           sample: phone
         state:
-          description: V(sealed), V(armed), V(open), V(released), V(expired), V(revoked) or V(suspect).
+          description:
+            - V(sealed), V(armed), V(open), V(lent), V(released), V(expired), V(revoked) or V(suspect).
           type: str
           sample: released
         generation:
@@ -140,6 +142,12 @@ phones:
         releases:
           description: How often it was handed out.
           type: int
+        lendings:
+          description: How often it was lent to an Ansible run, see M(autoprov.appliance.credential_claim).
+          type: int
+        lent_at:
+          description: When it was last lent.
+          type: str
     last_request:
       description: What the telephone asked last, and how it was answered. Nothing if it never did.
       type: dict

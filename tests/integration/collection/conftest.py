@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ class Service:
 
     folder: Path
     port: int
+    pid: int
 
     @property
     def url(self) -> str:
@@ -73,28 +75,39 @@ class Service:
         return [grant for grant in phone["grants"] if all(grant[name] == value for name, value in wanted.items())]
 
 
-@pytest.fixture
-def service() -> Iterator[Service]:
-    """autoprovd with an empty database, on a Unix socket and a port of the loopback address."""
+@contextmanager
+def running_service(*prefix: str) -> Iterator[Service]:
+    """autoprovd with an empty database, on a Unix socket and a port of the loopback address.
+
+    ``prefix`` is a command that runs another in its place, such as ``setpriv``.
+    """
     # Not tmp_path: the path of a socket may be 107 characters long.
     with tempfile.TemporaryDirectory(prefix="autoprov-") as name, socket.socket() as probe:
         folder = Path(name)
         probe.bind(("127.0.0.1", 0))
-        running = Service(folder, probe.getsockname()[1])
+        port = probe.getsockname()[1]
         probe.close()
         generate_key(folder / "sealing.key")
         generate_certificate(["127.0.0.1"], folder)
-        (folder / "autoprovd.toml").write_text(CONFIGURATION.format(folder=folder, port=running.port))
+        (folder / "autoprovd.toml").write_text(CONFIGURATION.format(folder=folder, port=port))
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "service" / "src")}
-        command = [sys.executable, "-m", "autoprovd", "serve", "--config", str(folder / "autoprovd.toml")]
+        command = [*prefix, sys.executable, "-m", "autoprovd", "serve", "--config", str(folder / "autoprovd.toml")]
         with (folder / "log").open("w") as log:
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
+            running = Service(folder, port, process.pid)
             _wait_for(running, process)
             yield running
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(20)
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    """A service of the test's own."""
+    with running_service() as running:
+        yield running
 
 
 def _wait_for(service: Service, process: subprocess.Popen[bytes]) -> None:

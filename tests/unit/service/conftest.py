@@ -22,6 +22,7 @@ from sqlalchemy import Connection
 from autoprovd.clock import Clock
 from autoprovd.directory import Directory
 from autoprovd.keys import Keys
+from autoprovd.lending import Lending
 from autoprovd.neighbours import Neighbours
 from autoprovd.overview import Overview
 from autoprovd.release import Release
@@ -143,6 +144,7 @@ class Box:
         self.keys.settle()
         self.release = Release(self.store, self.keyring)
         self.store.on_discontinuity(self.release.seal_all)
+        self.lending = Lending(self.store, self.keyring)
         self.site = Site(self.store, self.keyring, self.release)
         self.directory = Directory(self.store)
         self.site.on_change(self.directory.forget)

@@ -64,6 +64,8 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("/api/v1/grants/arm", "post"): {"select": [{"mac": SNOM}]},
     ("/api/v1/grants/revoke", "post"): {"select": [{"mac": SNOM}]},
     ("/api/v1/claims", "post"): {"run_key": "12345678", "accounts": [f"{SNOM}/1"]},
+    ("/api/v1/claims/confirm", "post"): {"run_key": "12345678", "accounts": [f"{SNOM}/1"]},
+    ("/api/v1/claims/return", "post"): {"run_key": "12345678", "accounts": [f"{SNOM}/1"]},
     ("/api/v1/tokens", "put"): {"tokens": []},
 }
 

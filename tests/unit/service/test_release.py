@@ -145,7 +145,7 @@ def test_a_new_password_replaces_the_old_one_and_is_told_to_the_pbx(armed: Box) 
     armed.site.arm([Selection(SNOM, secret_classes=frozenset({SecretClass.SIP}))], True, False, "anna")
     new = armed.release.claim(SNOM, {SIP}, PHONE)[SIP]
     assert new != "sip-secret-of-1001"
-    assert armed.release.claim_for_controller([(SNOM, SIP)], RUN, 300) == {(SNOM, SIP): new}
+    assert armed.lending.claim([(SNOM, SIP)], RUN, 300).secrets == {(SNOM, SIP): new}
 
 
 def test_revoked_is_closed_until_armed(armed: Box) -> None:
@@ -201,39 +201,6 @@ def test_a_reboot_with_a_good_clock_keeps_the_window(armed: Box) -> None:
 def test_a_reboot_that_lost_the_clock_closes_the_window(armed: Box) -> None:
     armed.clock.reboot(0.0)
     assert armed.release.claim(SNOM, {SIP}, PHONE) == {}
-
-
-# -- the controller ---------------------------------------------------------------------------------------------------
-
-
-def test_a_generated_password_is_told_to_one_run(box: Box) -> None:
-    box.site.apply_phones([yealink()], False, False, "test")
-    told = box.release.claim_for_controller([(YEALINK, SIP)], RUN, 300)[YEALINK, SIP]
-    assert box.release.claim_for_controller([(YEALINK, SIP)], RUN, 300)[YEALINK, SIP] == told, "the same run"
-    with pytest.raises(Refused) as refusal:
-        box.release.claim_for_controller([(YEALINK, SIP)], RUN._replace(identity="run:2"), 300)
-    assert refusal.value.code == "conflict"
-    assert told not in str(refusal.value.faults)
-    phone = Claimant(f"neighbour:{YEALINK}@198.18.0.21", Proof.NEIGHBOUR, "198.18.0.21")
-    assert box.release.claim(YEALINK, {SIP}, phone) == {SIP: told}, "the phone has its own grant"
-
-
-def test_the_lease_of_a_run_ends(box: Box) -> None:
-    box.site.apply_phones([yealink()], False, False, "test")
-    box.release.claim_for_controller([(YEALINK, SIP)], RUN, 300)
-    box.clock.pass_time(301)
-    with pytest.raises(Refused):
-        box.release.claim_for_controller([(YEALINK, SIP)], RUN, 300)
-
-
-def test_a_run_gets_all_or_nothing(box: Box) -> None:
-    box.site.apply_phones([snom(), yealink()], False, False, "test")
-    with pytest.raises(Refused) as refusal:
-        box.release.claim_for_controller([(YEALINK, SIP), (SNOM, SIP), ("0004130000aa", SIP)], RUN, 300)
-    told = " ".join(str(fault) for fault in refusal.value.faults)
-    assert "was given, not generated" in told
-    assert "no such account" in told
-    assert box.states(YEALINK, "controller") == {"sip 1": "armed"}, "nothing was consumed"
 
 
 # -- together ---------------------------------------------------------------------------------------------------------

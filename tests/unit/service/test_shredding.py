@@ -116,6 +116,46 @@ def test_what_was_not_released_stays(armed: Box) -> None:
     assert armed.release.claim(SNOM, {WEB}, PHONE) == {WEB: "web-secret"}
 
 
+@pytest.mark.parametrize("audience", list(Audience))
+def test_what_a_theft_had_replaced_stays(box: Box, audience: Audience) -> None:
+    """The present password was released to nobody; the one that was is gone anyway."""
+    box.site.apply_settings({"release": {"rules": [{"on_theft": "rekey"}]}}, False, "test")
+    box.site.apply_phones([yealink()], False, False, "test")
+    wants_shredding(box)
+    box.release.claim(YEALINK, {SIP}, OTHER)
+    if audience is Audience.CONTROLLER:
+        box.release.claim_for_controller([(YEALINK, SIP)], RUN, 60)
+    old = boxes(box, YEALINK)["sip"]
+    box.release.claim(YEALINK, {SIP}, Claimant("address:198.18.0.66", Proof.ADDRESS, "198.18.0.66"))
+    assert box.states(YEALINK)["sip 1"] == "suspect"
+    box.clock.pass_time(700)
+    tidy(box)
+    assert boxes(box, YEALINK)["sip"] not in (b"", old)
+
+
+def test_a_rule_of_release_is_enough(box: Box) -> None:
+    box.site.apply_settings(
+        {"release": {"rules": [{"shred": True, "mode": "once", "secret_class": "web"}]}}, False, "test"
+    )
+    box.site.apply_phones([snom()], False, False, "test")
+    box.release.claim(SNOM, ALL, PHONE)
+    box.release.confirm(SNOM, PHONE)
+    assert shredded(box) == {"web"}
+
+
+def test_what_was_sealed_before_anybody_asked_is_armed_as_it_is(box: Box) -> None:
+    """A database that came back seals what waits; the PBX was not told yet."""
+    box.site.apply_phones([yealink()], False, False, "test")
+    wants_shredding(box)
+    told = box.release.claim(YEALINK, {SIP}, OTHER)
+    box.release.confirm(YEALINK, OTHER)
+    with box.store.write() as connection:
+        box.release.seal_all(connection, box.store.moment(connection), "test")
+    tidy(box)
+    box.site.arm([Selection(YEALINK, Audience.CONTROLLER, 1)], False, False, "anna")
+    assert box.release.claim_for_controller([(YEALINK, SIP)], RUN, 60) == {(YEALINK, SIP): told[SIP]}
+
+
 def test_where_nobody_wants_it_nothing_is_destroyed(box: Box) -> None:
     box.site.apply_phones([snom()], False, False, "test")
     box.release.claim(SNOM, ALL, PHONE)
@@ -131,7 +171,7 @@ def test_the_pbx_is_told_first(box: Box) -> None:
     box.release.confirm(YEALINK, OTHER)
     assert "sip" not in shredded(box, YEALINK)
     assert "web" in shredded(box, YEALINK)
-    assert box.release.claim_for_controller([(YEALINK, SIP)], RUN, 60) == {(YEALINK, SIP): told[SIP]}
+    assert box.lending.claim([(YEALINK, SIP)], RUN, 60).secrets == {(YEALINK, SIP): told[SIP]}
     tidy(box)
     assert "sip" not in shredded(box, YEALINK), "the run may ask again in its lease"
     box.clock.pass_time(61)

@@ -83,7 +83,7 @@ def test_rekey_replaces_what_was_generated_and_tells_the_pbx(box: Box) -> None:
     policy(box, {"on_theft": "rekey"})
     box.site.apply_phones([yealink()], False, False, "test")
     first = box.release.claim(YEALINK, ALL, OWNER)
-    assert box.release.claim_for_controller([(YEALINK, SIP)], RUN, 300)[YEALINK, SIP] == first[SIP]
+    assert box.lending.claim([(YEALINK, SIP)], RUN, 300).secrets[YEALINK, SIP] == first[SIP]
     assert box.release.claim(YEALINK, ALL, STRANGER) == {}
     assert versions(box, YEALINK) == {SIP: 2, WEB: 2, MENU: 2, PROVISIONING: 2}
     assert set(box.states(YEALINK).values()) == {"suspect"}
@@ -92,7 +92,7 @@ def test_rekey_replaces_what_was_generated_and_tells_the_pbx(box: Box) -> None:
     assert versions(box, YEALINK)[SIP] == 2, "once a theft"
 
     another_run = RUN._replace(identity="run:2")
-    told = box.release.claim_for_controller([(YEALINK, SIP)], another_run, 300)[YEALINK, SIP]
+    told = box.lending.claim([(YEALINK, SIP)], another_run, 300).secrets[YEALINK, SIP]
     assert told != first[SIP]
     box.site.arm([Selection(YEALINK)], False, False, "anna")
     second = box.release.claim(YEALINK, ALL, OWNER)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import resource
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +23,7 @@ from autoprovd.tls import generate_certificate
 
 if TYPE_CHECKING:
     from autoprovd.keys import KeyStatus
+_PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 
 _CONFIG = click.option(
     "--config",
@@ -44,9 +47,22 @@ def serve(config_file: Path) -> None:
     """Run the service in the foreground."""
     from autoprovd.web.server import serve as run
 
+    _close_memory()
     config = configuration.load(config_file)
     log.configure(config.log.level)
     run(config)
+
+
+def _close_memory() -> None:
+    """Let nobody without the rights of root read this process's memory, and no core file hold it.
+
+    Whatever starts the service, systemd or another supervisor; before a key is read. Raises :class:`Refused`.
+    """
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise Refused("unavailable", f"the kernel does not close this process's memory: errno {ctypes.get_errno()}")
+    # systemd's LimitCORE=0 has done it before, and its filter of system calls forbids to do it again.
+    if resource.getrlimit(resource.RLIMIT_CORE) != (0, 0):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 @commands.command("check-config")

@@ -32,8 +32,8 @@ _LONGEST_LINE = 65536
 class Event:
     """Something worth remembering for good.
 
-    ``name`` is one of: created, updated, removed, armed, released, repeated, refused, suspect, rekeyed, confirmed,
-    revoked, sealed, shredded, resealed, settings, token, read.
+    ``name`` is one of: created, updated, removed, armed, released, repeated, lent, returned, refused, suspect,
+    rekeyed, confirmed, revoked, sealed, shredded, resealed, settings, token, read.
     """
 
     name: str

@@ -21,9 +21,23 @@ from autoprovd.appliance import pass_appliance as _appliance
 from autoprovd.appliance import print_json as _print_json
 from autoprovd.cli_records import audit, key
 from autoprovd.faults import Refused
-from autoprovd.model import SecretClass, parse_mac
+from autoprovd.model import Audience, SecretClass, parse_mac
 
-_STATE_STYLE = {"armed": "yellow", "open": "cyan", "released": "green", "suspect": "bold red", "expired": "dim"}
+_STATE_STYLE = {
+    "armed": "yellow",
+    "open": "cyan",
+    "lent": "cyan",
+    "released": "green",
+    "suspect": "bold red",
+    "expired": "dim",
+}
+_AUDIENCE = click.option(
+    "--audience",
+    type=click.Choice([item.value for item in Audience]),
+    default=Audience.PHONE.value,
+    show_default=True,
+    help="Who may fetch them: the phone, or an Ansible run that tells the PBX.",
+)
 _SECRETS = click.option(
     "--secret",
     "secrets",
@@ -113,19 +127,26 @@ def show(appliance: _Appliance, mac: str, file_name: str | None, as_json: bool) 
 @_SECRETS
 @click.option("--line", type=click.IntRange(0, 99), help="Only this line; 0 is the phone itself.")
 @click.option("--new-password", is_flag=True, help="Generate new passwords first.")
+@_AUDIENCE
 @_JSON
 @_appliance
 def arm(
-    appliance: _Appliance, mac: str, secrets: Sequence[str], line: int | None, new_password: bool, as_json: bool
+    appliance: _Appliance,
+    mac: str,
+    secrets: Sequence[str],
+    line: int | None,
+    new_password: bool,
+    audience: str,
+    as_json: bool,
 ) -> None:
     """Release passwords again: the phone may fetch them once more."""
-    body = {"select": [_selection(mac, secrets, line)], "new_password": new_password}
+    body = {"select": [_selection(mac, secrets, line, audience)], "new_password": new_password}
     content = appliance.ask("POST", "/grants/arm", json=body)
     if as_json:
         _print_json(content)
         return
     if not content["changed"]:
-        click.echo("Nothing to do: everything selected waits for the phone already.")
+        click.echo("Nothing to do: everything selected waits to be fetched already.")
     for grant in content["armed"]:
         until = f"until {_local_time(grant['expires_at'])}" if grant["expires_at"] else "until it is fetched"
         click.echo(f"armed {_grant_name(grant)} {until}")
@@ -135,11 +156,14 @@ def arm(
 @_MAC
 @_SECRETS
 @click.option("--line", type=click.IntRange(0, 99), help="Only this line; 0 is the phone itself.")
+@_AUDIENCE
 @_JSON
 @_appliance
-def revoke(appliance: _Appliance, mac: str, secrets: Sequence[str], line: int | None, as_json: bool) -> None:
-    """Withdraw what the phone might still fetch."""
-    content = appliance.ask("POST", "/grants/revoke", json={"select": [_selection(mac, secrets, line)]})
+def revoke(
+    appliance: _Appliance, mac: str, secrets: Sequence[str], line: int | None, audience: str, as_json: bool
+) -> None:
+    """Withdraw what might still be fetched."""
+    content = appliance.ask("POST", "/grants/revoke", json={"select": [_selection(mac, secrets, line, audience)]})
     if as_json:
         _print_json(content)
         return
@@ -212,8 +236,8 @@ def _states(grants: Sequence[dict[str, Any]], secret_class: str) -> Text:
     return text
 
 
-def _selection(mac: str, secrets: Sequence[str], line: int | None) -> dict[str, Any]:
-    return {"mac": mac, "line": line, "secret_classes": list(secrets) or None}
+def _selection(mac: str, secrets: Sequence[str], line: int | None, audience: str) -> dict[str, Any]:
+    return {"mac": mac, "line": line, "secret_classes": list(secrets) or None, "audience": audience}
 
 
 def _grant_name(grant: dict[str, Any]) -> str:

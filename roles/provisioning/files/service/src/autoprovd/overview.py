@@ -154,6 +154,8 @@ def _grant(grant: Grant) -> dict[str, Any]:
         "released_to": grant.claimed_from,
         "releases": grant.releases,
         "confirmed_at": iso_time(grant.confirmed_at),
+        "lendings": grant.lendings,
+        "lent_at": iso_time(grant.lent_at),
     }
 
 
@@ -186,6 +188,14 @@ def _advice(
         )
     if "expired" in states:
         advice.append(f"The window ended before the phone asked. Release again: autoprov phone arm {mac}")
+    for grant in grants:
+        if grant.key.audience == "controller" and grant.state == "sealed" and grant.lendings:
+            advice.append(
+                f"Ansible runs fetched the password of line {grant.key.line} {grant.lendings} times, and none "
+                "confirmed that it told the PBX. Find out why, then let the next run have it: "
+                f"autoprov phone arm {mac} --line {grant.key.line} --secret {grant.key.secret_class} "
+                "--audience controller"
+            )
     if own and states <= {"released"}:
         advice.append(f"Everything was released. If the phone was reset to factory settings: autoprov phone arm {mac}")
     return advice

@@ -8,6 +8,8 @@ A *grant* is the right to fetch one secret of one phone, for one audience. Its s
                       │                └──another claimant──▶ suspect
                       └──end of the window──▶ expired               revoke: any ──▶ revoked
 
+What an Ansible run may fetch changes as :mod:`autoprovd.lending` tells.
+
 ``arm`` starts a new generation from any state. Within one generation the first matching claim wins and binds its
 claimant; the same claimant may be answered again while the grant is open. The claim is one conditional UPDATE; it and
 its audit rows are committed durably before any secret is opened. A crash between the two burns the release; nothing
@@ -31,7 +33,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    false,
     func,
     insert,
     or_,
@@ -43,8 +44,7 @@ from sqlalchemy import (
 
 from autoprovd import audit, log, shredding, theft
 from autoprovd.audit import Event
-from autoprovd.clock import Moment
-from autoprovd.faults import Fault, Refused
+from autoprovd.clock import Moment, iso_time
 from autoprovd.model import PHONE_LINE, Audience, ReleaseSettings, SecretClass, SecretKey
 from autoprovd.policy import Mode, Policy, Proof, is_inside
 from autoprovd.sealing import Keyring, Sealed
@@ -52,8 +52,11 @@ from autoprovd.shredding import Shreddable
 from autoprovd.store import Store
 from autoprovd.store.schema import grants, phones, secrets
 from autoprovd.tally import Tally
+from autoprovd.windows import BOOT, BOOT_NOW, IN_TIME, WALL, at
 
 _G = grants.c
+MOST_LENDINGS = 3
+"""How often one arming may be lent to an Ansible run before a person has to look at it."""
 
 
 class Claimant(NamedTuple):
@@ -80,7 +83,7 @@ class Grant:
 
     key: GrantKey
     state: str
-    """sealed, armed, open, released, expired, revoked or suspect."""
+    """sealed, armed, open, lent, released, expired, revoked or suspect."""
     generation: int
     mode: Mode
     min_proof: Proof
@@ -94,6 +97,9 @@ class Grant:
     released_at: float | None
     releases: int
     confirmed_at: float | None
+    lendings: int
+    """How often this generation was lent to an Ansible run."""
+    lent_at: float | None
     window_seconds: float = 0.0
     networks: tuple[str, ...] = ()
     on_theft: str = "report"
@@ -107,8 +113,16 @@ class Grant:
             return self.expires_boot is not None and self.expires_boot > moment.boot
         return not moment.behind
 
+    def lease_over(self, moment: Moment) -> bool:
+        """Whether a lease has surely ended. Where the clocks disagree, it is neither over nor in time."""
+        if self.boot_id is not None and self.boot_id == moment.boot_id:
+            return self.expires_boot is not None and self.expires_boot <= moment.boot
+        return self.expires_at is not None and self.expires_at <= moment.wall and not moment.behind
+
     def state_at(self, moment: Moment) -> str:
         """The stored state, or what the end of the window has made of it."""
+        if self.state == "lent" and self.lease_over(moment):
+            return "armed" if self.lendings < MOST_LENDINGS else "sealed"
         if self.mode is not Mode.ALWAYS and self.expires_at is not None and not self.in_time(moment):
             return {"armed": "expired", "open": "released"}.get(self.state, self.state)
         return self.state
@@ -149,7 +163,10 @@ def _had(proof: Proof) -> str:
 
 _BECAUSE: dict[str, Callable[[Grant], str]] = {
     "sealed": lambda grant: (
-        "it was never armed"
+        f"lent {grant.lendings} times and never confirmed, {_last_lent(grant)}; find out why the PBX is not told, then "
+        "arm it for the controller"
+        if grant.lendings >= MOST_LENDINGS
+        else "it was never armed"
         if grant.armed_at is None
         else "the database came back from a backup or a failover, or a person sealed the site; arm it again"
     ),
@@ -157,6 +174,7 @@ _BECAUSE: dict[str, Callable[[Grant], str]] = {
         "released each time the phone asks, with proof"
         if grant.mode is Mode.ALWAYS
         else "waiting for an Ansible run to ask"
+        + (f"; lent before, {_last_lent(grant)}, and not confirmed" if grant.lendings else "")
         if grant.key.audience is Audience.CONTROLLER
         else "waiting for the phone to ask" + ("" if grant.expires_at else "; the window starts when it does")
     ),
@@ -166,6 +184,10 @@ _BECAUSE: dict[str, Callable[[Grant], str]] = {
         else f"released to {grant.claimed_from}; arm it to release it again"
         if grant.mode is Mode.ONCE
         else f"released to {grant.claimed_from}; the same claimant may still repeat its request"
+    ),
+    "lent": lambda grant: (
+        f"lent to {grant.claimed_from} at {iso_time(grant.lent_at)} until {iso_time(grant.expires_at)}, and not "
+        f"confirmed yet; lending {grant.lendings} of {MOST_LENDINGS}"
     ),
     "released": lambda grant: f"already released to {grant.claimed_from}; arm it to release it again",
     "expired": lambda grant: "the window ended before the phone asked; arm it again",
@@ -177,6 +199,10 @@ _BECAUSE: dict[str, Callable[[Grant], str]] = {
         f"someone other than {grant.claimed_from} asked for it; find out who, then arm it with a new password"
     ),
 }
+
+
+def _last_lent(grant: Grant) -> str:
+    return f"last to {grant.claimed_from} at {iso_time(grant.lent_at)}, lending {grant.lendings} of {MOST_LENDINGS}"
 
 
 class Release:
@@ -227,6 +253,8 @@ class Release:
                     "networks": json.dumps(policy.networks) if policy.networks else None,
                     "on_theft": policy.on_theft,
                     "shred": policy.shred,
+                    "lendings": 0,
+                    "lent_at": None,
                 }
             )
             events.append(Event("armed", actor, *key, generation, {"window_seconds": policy.window_seconds}))
@@ -257,7 +285,7 @@ class Release:
         For a database that does not know any more what was released, and for a person in doubt.
         """
         sealed = connection.execute(
-            update(grants).where(_G.state.in_(("armed", "open"))).values(state="sealed").returning(_G.mac)
+            update(grants).where(_G.state.in_(("armed", "open", "lent"))).values(state="sealed").returning(_G.mac)
         ).all()
         detail = {"reason": reason, "grants": len(sealed)}
         audit.append(connection, self._keyring.audit_key, moment.wall, [Event("sealed", actor, detail=detail)])
@@ -292,29 +320,6 @@ class Release:
             audit.append(connection, self._keyring.audit_key, moment.wall, events)
             self._store.advance(connection, moment)
         return {SecretKey(key.line, key.secret_class): self._open(key, row) for key, row in sealed.items()}
-
-    def claim_for_controller(
-        self, wanted: Collection[tuple[str, SecretKey]], claimant: Claimant, lease_seconds: float
-    ) -> dict[tuple[str, SecretKey], str]:
-        """Release passwords to an Ansible run: all of them, or none of them and the reasons."""
-        keys = [GrantKey(mac, key.line, key.secret_class, Audience.CONTROLLER) for mac, key in wanted]
-        try:
-            with self._store.write() as connection:
-                moment = self._store.moment(connection)
-                won = self._take(connection, moment, keys, claimant, lease_seconds)
-                lost = [key for key in keys if key not in won]
-                if lost:
-                    faults = _controller_faults(connection, moment, lost)
-                    raise Refused("conflict", "not released, and nothing was consumed", faults)
-                events = [_release_event(key, taken, claimant) for key, taken in won.items()]
-                audit.append(connection, self._keyring.audit_key, moment.wall, events)
-                self._store.advance(connection, moment)
-                sealed = _sealed(connection, won)
-        except Refused as refusal:
-            if refusal.code == "conflict":
-                self._record_refusal(refusal, claimant)
-            raise
-        return {(key.mac, SecretKey(key.line, key.secret_class)): self._open(key, row) for key, row in sealed.items()}
 
     def confirm(self, mac: str, claimant: Claimant) -> None:
         """The phone proved that it holds what it was given: nothing is repeated any more."""
@@ -390,7 +395,7 @@ class Release:
         claimant: Claimant,
         lease_seconds: float | None = None,
     ) -> dict[GrantKey, Row[Any]]:
-        parameters = _at(moment) | {
+        parameters = at(moment) | {
             "keys": [tuple(key) for key in keys],
             "who": claimant.identity,
             "address": claimant.address,
@@ -404,7 +409,7 @@ class Release:
     ) -> list[Event]:
         if not keys or claimant.proof >= Proof.LABEL:
             return []
-        parameters = _at(moment) | {
+        parameters = at(moment) | {
             "keys": [tuple(key) for key in keys],
             "who": claimant.identity,
             "address": claimant.address,
@@ -433,12 +438,6 @@ class Release:
         keys = [GrantKey(mac, *key, Audience.CONTROLLER) for key in renewed if key.secret_class is SecretClass.SIP]
         held = {grant.key: grant for grant in grants_of(connection, moment, [mac])[mac]}
         self.arm(connection, moment, [(key, _terms_again(held.get(key))) for key in keys], theft.ACTOR)
-
-    def _record_refusal(self, refusal: Refused, claimant: Claimant) -> None:
-        with self._store.write() as connection:
-            moment = self._store.moment(connection)
-            events = [Event("refused", claimant.identity, detail={"what": str(fault)}) for fault in refusal.faults]
-            audit.append(connection, self._keyring.audit_key, moment.wall, events)
 
     def _open(self, key: GrantKey, row: Row[Any]) -> str:
         return self._keyring.open(
@@ -491,6 +490,8 @@ def _grant(row: Row[Any], moment: Moment) -> Grant:
         released_at=row.released_at,
         releases=row.releases,
         confirmed_at=row.confirmed_at,
+        lendings=row.lendings,
+        lent_at=row.lent_at,
         window_seconds=row.window_seconds,
         networks=tuple(json.loads(row.networks)) if row.networks else (),
         on_theft=row.on_theft,
@@ -504,7 +505,7 @@ def _grant_key(row: Any) -> GrantKey:
 
 
 def _reason(claimant: Claimant) -> str:
-    contradicted = "the neighbour table knows the source address with another MAC address"
+    contradicted = "its source address, or its certificate, belongs to another MAC address"
     return contradicted if claimant.proof is Proof.NONE else "nothing is armed for this claimant"
 
 
@@ -519,25 +520,6 @@ def _release_event(key: GrantKey, taken: Row[Any], claimant: Claimant) -> Event:
     name = "released" if taken.releases == 1 else "repeated"
     detail = {"from": claimant.address, "proof": claimant.proof.name.lower()}
     return Event(name, claimant.identity, *key, taken.generation, detail)
-
-
-def _controller_faults(connection: Connection, moment: Moment, keys: Sequence[GrantKey]) -> list[Fault]:
-    known = {
-        grant.key: grant for found in grants_of(connection, moment, {k.mac for k in keys}).values() for grant in found
-    }
-    faults = []
-    for key in keys:
-        grant = known.get(key)
-        if grant is None:
-            held = connection.execute(select(secrets.c.mac).where(secrets.c.mac == key.mac, secrets.c.line == key.line))
-            if held.first() is None:
-                what, fix = "there is no such account", "check the MAC address and the line"
-            else:
-                what, fix = "its password was given, not generated here", "take it from where it was given"
-        else:
-            what, fix = grant.because(), "to hand it out again, arm it for the controller"
-        faults.append(Fault(f"{key.mac}/{key.line} {key.secret_class}", what, fix))
-    return faults
 
 
 def _within_networks(keys: Collection[GrantKey], held: Sequence[Any], claimant: Claimant) -> Collection[GrantKey]:
@@ -556,28 +538,12 @@ def _sealed(connection: Connection, keys: Collection[GrantKey]) -> dict[GrantKey
     return {wanted[row.mac, row.line, row.secret_class]: row for row in rows}
 
 
-def _at(moment: Moment) -> dict[str, Any]:
-    return {"wall": moment.wall, "boot": moment.boot, "boot_now": moment.boot_id, "behind": moment.behind}
-
-
 _KEY = ("mac", "line", "secret_class", "audience")
 _THESE = tuple_(_G.mac, _G.line, _G.secret_class, _G.audience).in_(bindparam("keys", expanding=True))
 _WHO = bindparam("who", type_=String)
 _ADDRESS = bindparam("address", type_=String)
 _PROOF = bindparam("proof", type_=Integer)
-_BOOT_NOW = bindparam("boot_now", type_=String)
 
-# The same three readings as Grant.in_time: see autoprovd.clock.
-_IN_TIME = and_(
-    _G.expires_at > bindparam("wall", type_=Float),
-    or_(
-        and_(_G.boot_id == _BOOT_NOW, _G.expires_boot > bindparam("boot", type_=Float)),
-        and_(
-            or_(_G.boot_id.is_(None), _BOOT_NOW.is_(None), _G.boot_id != _BOOT_NOW),
-            bindparam("behind", type_=Boolean).is_(false()),
-        ),
-    ),
-)
 _LEASE = func.coalesce(bindparam("lease", type_=Float), _G.window_seconds)
 
 _TAKE = (
@@ -586,8 +552,8 @@ _TAKE = (
         _THESE,
         _G.min_proof <= _PROOF,
         or_(
-            and_(_G.state == "armed", or_(_G.expires_at.is_(None), _IN_TIME)),
-            and_(_G.state == "open", _G.mode == Mode.WINDOW, _G.claimant == _WHO, _IN_TIME),
+            and_(_G.state == "armed", or_(_G.expires_at.is_(None), IN_TIME)),
+            and_(_G.state == "open", _G.mode == Mode.WINDOW, _G.claimant == _WHO, IN_TIME),
             and_(_G.state == "open", _G.mode == Mode.ALWAYS),
         ),
     )
@@ -596,10 +562,10 @@ _TAKE = (
         claimant=_WHO,
         claimed_from=_ADDRESS,
         releases=_G.releases + 1,
-        released_at=bindparam("wall", type_=Float),
-        expires_at=func.coalesce(_G.expires_at, bindparam("wall", type_=Float) + _LEASE),
-        expires_boot=func.coalesce(_G.expires_boot, bindparam("boot", type_=Float) + _LEASE),
-        boot_id=case((_G.expires_at.is_(None), _BOOT_NOW), else_=_G.boot_id),
+        released_at=WALL,
+        expires_at=func.coalesce(_G.expires_at, WALL + _LEASE),
+        expires_boot=func.coalesce(_G.expires_boot, BOOT + _LEASE),
+        boot_id=case((_G.expires_at.is_(None), BOOT_NOW), else_=_G.boot_id),
     )
     .returning(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation, _G.releases, _G.mode, _G.shred)
 )
@@ -613,7 +579,7 @@ _SUSPECT = (
         _G.claimant != _WHO,
         or_(_G.claimed_from != _ADDRESS, bindparam("contradicted", type_=Boolean).is_(true())),
         # A phone known by the neighbour table may come back from a new address once its window is over.
-        or_(and_(_G.state == "open", _IN_TIME), bindparam("unproven", type_=Boolean).is_(true())),
+        or_(and_(_G.state == "open", IN_TIME), bindparam("unproven", type_=Boolean).is_(true())),
     )
     .values(state="suspect")
     .returning(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation, _G.on_theft)

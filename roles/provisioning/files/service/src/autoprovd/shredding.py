@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, create_engine, make_url, select, update
+from sqlalchemy import Connection, and_, bindparam, create_engine, make_url, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from autoprovd.audit import Event
@@ -46,6 +46,14 @@ def shreddable(connection: Connection, macs: Collection[str] | None = None) -> s
         .distinct()
         .join(grants, same)
         .where(grants.c.shred, grants.c.releases > 0)
+        # After a theft it may have been replaced, and nobody got the new one yet.
+        .where(
+            or_(
+                grants.c.state.not_in(("suspect", "revoked")),
+                grants.c.on_theft != "rekey",
+                secrets.c.origin == "given",
+            )
+        )
         .where(secrets.c.key_id != "", secrets.c.secret_class.not_in(_KEPT))
     )
     if macs is not None:
@@ -74,8 +82,8 @@ def destroy(connection: Connection, these: Sequence[Shreddable]) -> list[Event]:
 def _may_be_needed(grant: Grant) -> bool:
     if grant.state == "open":
         return grant.mode is not Mode.ONCE
-    # What expired before anybody asked is armed again as it is.
-    return grant.state in ("armed", "lent", "expired")
+    # What nobody asked for in time, or what was sealed before, is armed again as it is.
+    return grant.state in ("armed", "lent", "expired") or (grant.state == "sealed" and not grant.releases)
 
 
 def scrub(url: str) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, LiteralString
 
 import psycopg
@@ -61,6 +61,12 @@ WHERE locktype = 'advisory' AND mode = 'ShareLock' AND granted AND classid = %s 
 _STANDBYS = """
 SELECT count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')), count(*) FILTER (WHERE sync_state IS NULL)
 FROM pg_stat_replication
+"""
+
+# A clock that is set back behind the latest tick closes every window, on every node.
+_TICK = """
+INSERT INTO facts (name, value) VALUES ('high_water', extract(epoch FROM clock_timestamp())::float8::text)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE facts.value::float8 < excluded.value::float8
 """
 
 _WAY_OUT = {
@@ -153,10 +159,14 @@ class Postgresql:
             arguments, named = self.writer.dialect.create_connect_args(self._url)
             self._presence = psycopg.connect(*arguments, **{**named, **_SESSION, "autocommit": True})
             self._presence.execute("SELECT pg_advisory_lock_shared(%s, %s)", (_PRESENCE_CLASS, _PRESENCE))
+            # What is written here is only the time, and must not wait for a standby that is away.
+            self._presence.execute("SET synchronous_commit = local")
         (version,) = _one(self._presence, "SELECT current_setting('server_version_num')::int")
         if version < _OLDEST:
             return f"PostgreSQL {version // 10_000} is too old; version 15 or newer is needed"
         (nodes,) = _one(self._presence, _NODES, (_PRESENCE_CLASS, _PRESENCE))
+        with suppress(psycopg.errors.UndefinedTable):  # before the first migration
+            self._presence.execute(_TICK)
         if nodes < 2 or not self._require_synchronous_standby:
             return None
         synchronous, hidden = _one(self._presence, _STANDBYS)

@@ -85,6 +85,8 @@ grants = Table(
     Column("networks", Text),  # JSON list of the networks it is released to; null: to any
     Column("on_theft", String(10), nullable=False, server_default="report"),  # or: revoke, rekey
     Column("shred", Boolean, nullable=False, server_default=false()),
+    Column("lendings", Integer, nullable=False, server_default="0"),  # of this generation, to Ansible runs
+    Column("lent_at", Float),
     ForeignKeyConstraint(
         ["mac", "line", "secret_class"],
         ["secrets.mac", "secrets.line", "secrets.secret_class"],

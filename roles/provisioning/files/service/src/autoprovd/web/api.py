@@ -19,8 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from autoprovd import __version__, log, metrics
+from autoprovd.clock import iso_time
 from autoprovd.faults import Fault, Refused
 from autoprovd.keys import Keys
+from autoprovd.lending import Account, Lending
 from autoprovd.model import Audience, Mac, SecretClass, SecretKey, parse_mac
 from autoprovd.overview import Overview
 from autoprovd.policy import Proof
@@ -82,12 +84,18 @@ class Arming(GrantChange):
     new_password: bool = False
 
 
-class Claim(_Body):
-    """Passwords an Ansible run asks for, once."""
+class Claimed(_Body):
+    """Passwords an Ansible run has claimed."""
 
     run_key: Annotated[str, Field(min_length=8, max_length=200)]
     accounts: Annotated[list[str], Field(min_length=1, max_length=10_000)]
     secret_class: SecretClass = SecretClass.SIP
+
+
+class Claim(Claimed):
+    """Passwords an Ansible run asks for, once; or until it confirms or returns them."""
+
+    two_phase: bool = False
     lease_seconds: Annotated[float, Field(ge=1, le=86400)] = 300
 
 
@@ -115,6 +123,7 @@ class Parts:
         self.store = store
         self.keyring = keyring
         self.release = release
+        self.lending = Lending(store, keyring)
         self.site = site
         self.overview = overview
         self.tokens = tokens
@@ -254,12 +263,36 @@ def application(parts: Parts, on_socket: bool) -> FastAPI:
 
     @api.post("/claims")
     def claim(body: Claim, actor: Annotated[str, needs(Scope.CLAIMS)]) -> dict[str, Any]:
-        keys = {account: (_account(account, body.secret_class)) for account in body.accounts}
-        claimant = Claimant(f"run:{parts.keyring.fingerprint(body.run_key)}", Proof.NONE, actor)
-        secrets = parts.release.claim_for_controller(list(set(keys.values())), claimant, body.lease_seconds)
-        metrics.releases.labels(body.secret_class.value, "controller").inc(len(secrets))
-        log.event("released to a run", actor=actor, count=len(secrets))
-        return {"secrets": {account: secrets[key] for account, key in keys.items()}}
+        keys = accounts_of(body)
+        secrets, until = parts.lending.claim(keys.values(), run_of(body, actor), body.lease_seconds, body.two_phase)
+        if not body.two_phase:
+            metrics.releases.labels(body.secret_class.value, "controller").inc(len(secrets))
+        log.event("lent to a run" if body.two_phase else "released to a run", actor=actor, count=len(secrets))
+        return {
+            "secrets": {account: secrets[key] for account, key in keys.items()},
+            "lease_ends_at": iso_time(until),
+        }
+
+    @api.post("/claims/confirm")
+    def confirm_claim(body: Claimed, actor: Annotated[str, needs(Scope.CLAIMS)]) -> dict[str, Any]:
+        keys = accounts_of(body)
+        confirmed = parts.lending.confirm(keys.values(), run_of(body, actor))
+        metrics.releases.labels(body.secret_class.value, "controller").inc(len(confirmed))
+        log.event("confirmed by a run", actor=actor, count=len(confirmed))
+        return {"changed": bool(confirmed), "confirmed": [name for name, key in keys.items() if key in confirmed]}
+
+    @api.post("/claims/return")
+    def return_claim(body: Claimed, actor: Annotated[str, needs(Scope.CLAIMS)]) -> dict[str, Any]:
+        keys = accounts_of(body)
+        returned = parts.lending.give_back(keys.values(), run_of(body, actor))
+        log.event("returned by a run", actor=actor, count=len(returned))
+        return {"changed": bool(returned), "returned": [name for name, key in keys.items() if key in returned]}
+
+    def accounts_of(body: Claimed) -> dict[str, Account]:
+        return {account: _account(account, body.secret_class) for account in body.accounts}
+
+    def run_of(body: Claimed, actor: str) -> Claimant:
+        return Claimant(f"run:{parts.keyring.fingerprint(body.run_key)}", Proof.NONE, actor)
 
     @api.get("/tokens")
     def get_tokens(_actor: Annotated[str, needs(Scope.TOKENS_WRITE)]) -> dict[str, Any]:
@@ -317,7 +350,7 @@ def _mac(text: str) -> str:
         raise Refused("invalid", str(error)) from None
 
 
-def _account(text: str, secret_class: SecretClass) -> tuple[str, SecretKey]:
+def _account(text: str, secret_class: SecretClass) -> Account:
     mac, _slash, line = text.partition("/")
     if not line.isdigit():
         raise Refused("invalid", f"{text!r} is not an account; write <MAC>/<line>, such as 000413922d24/1")
