@@ -6,10 +6,14 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import phone_files, phones_module
+from tests.bench import claims, phone_files, phones_module
 
 if __name__ == "__main__":
-    wanted = sys.argv[1:] or ["phone_files", "phones_module"]
-    for name, benchmark in (("phone_files", phone_files.run), ("phones_module", phones_module.run)):
+    wanted = sys.argv[1:] or ["phone_files", "phones_module", "claims"]
+    for name, benchmark in (
+        ("phone_files", phone_files.run),
+        ("phones_module", phones_module.run),
+        ("claims", claims.run),
+    ):
         if name in wanted:
             benchmark()

@@ -41,9 +41,19 @@ def dying(phone: Phone, step: str, deed: str) -> tuple[str, ...]:
 
 
 class Appliance:
-    """A node of a site: a folder with the service's files, and its process while it runs."""
+    """A node of a site: a folder with the service's files, and its process while it runs.
 
-    def __init__(self, folder: Path, database: Database, key: Path | None = None, listen: str = "127.0.0.1") -> None:
+    ``settings`` are further settings of its database.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        database: Database,
+        key: Path | None = None,
+        listen: str = "127.0.0.1",
+        settings: Mapping[str, bool] | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.database = database
@@ -54,8 +64,9 @@ class Appliance:
         self._warm: WarmStart | None = None
         if key is None:
             generate_key(self.key)
+        trust = "".join(f"{name} = {str(value).lower()}\n" for name, value in (settings or {}).items())
         (folder / "autoprovd.toml").write_text(
-            f'[database]\nurl = "{database.url}"\n'
+            f'[database]\nurl = "{database.url}"\n{trust}'
             f'[keys]\nsealing_key_file = "{self.key}"\n'
             f'[listen]\nphones_http = ["{listen}:{self.port}"]\nadmin_socket = "{folder}/admin.sock"\n'
         )

@@ -8,7 +8,7 @@ import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -88,7 +88,7 @@ def appliances(folder: Path, database: Database) -> Iterator[Callable[..., Appli
     """Make a service on the test's database; the second and further ones are more nodes of the same site."""
     made: list[Appliance] = []
 
-    def make(**how: str) -> Appliance:
+    def make(**how: Any) -> Appliance:
         key = made[0].key if made else None
         made.append(Appliance(folder / f"node{len(made) + 1}", database, key, **how))
         return made[-1]
