@@ -51,15 +51,15 @@ class Appliance:
 
     def configure(self, *arguments: str, **variables: Any) -> tuple[int, str]:
         """Run playbooks/site.yml: exit status and output."""
-        return self.play("playbooks/site.yml", *arguments, **variables)
+        return self.play("site.yml", *arguments, **variables)
 
     def play(self, playbook: str, *arguments: str, **variables: Any) -> tuple[int, str]:
-        """Run a playbook: exit status and output."""
+        """Run a playbook of the collection: exit status and output."""
         host = {**VARIABLES, "machine_pid": self.machine.pid, **variables}
         inventory = self.folder / "inventory.json"
         inventory.write_text(json.dumps({"all": {"children": {"autoprov_appliances": {"hosts": {"box": host}}}}}))
         done = subprocess.run(
-            [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, playbook, *arguments],
+            [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, f"playbooks/{playbook}", *arguments],
             cwd=REPOSITORY,
             env=self.environment,
             capture_output=True,
@@ -203,12 +203,12 @@ def assert_the_key_is_exchanged(appliance: Appliance) -> None:
         return [key["id"] for key in json.loads(appliance.says("autoprov key status --json"))["keys"]]
 
     first, process = keys(), appliance.says("pgrep -u autoprov")
-    status, output = appliance.play("playbooks/rotate_key.yml", "--check")
+    status, output = appliance.play("rotate_key.yml", "--check")
     assert status == 0, output
     assert f"a new key before {first[0]}" in output
     assert keys() == first
 
-    status, output = appliance.play("playbooks/rotate_key.yml", "-vvv", "--diff")
+    status, output = appliance.play("rotate_key.yml", "-vvv", "--diff")
     assert status == 0, output
     assert_nothing_planted(output)
     second = keys()
@@ -218,7 +218,7 @@ def assert_the_key_is_exchanged(appliance: Appliance) -> None:
     assert appliance.says("stat -c '%U %a' /etc/autoprov/sealing.key") == "autoprov 400\n"
 
     added = appliance.says("/opt/autoprov/venv/bin/autoprovd generate-key --add /etc/autoprov/sealing.key").strip()
-    status, output = appliance.play("playbooks/rotate_key.yml")
+    status, output = appliance.play("rotate_key.yml")
     assert status == 0, output
     assert keys() == [added], "the exchange that was begun"
     assert appliance.says("pgrep -u autoprov") == process, "it served phones all the time"
