@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from autoprovd import audit
 from autoprovd.clock import Clock
 from autoprovd.faults import Refused
+from autoprovd.lending import Lending
 from autoprovd.policy import Proof
 from autoprovd.release import Claimant, Release
 from autoprovd.sealing import Keyring
@@ -96,6 +97,7 @@ class Machine(RuleBasedStateMachine):
             self.store.close()
         self.store = Store(self.database.url, _ShownClock(self.model.time))
         self.release = Release(self.store, self.keyring)
+        self.lending = Lending(self.store, self.keyring)
         self.site = Site(self.store, self.keyring, self.release)
 
     @rule(passed=seconds)
@@ -198,7 +200,7 @@ class Machine(RuleBasedStateMachine):
         claimant = Claimant(name, Proof.NONE, "token ansible")
         try:
             wanted = (self.described.mac, _SIP)
-            password = self.release.claim_for_controller([wanted], claimant, LEASE)[wanted]
+            password = self.lending.claim([wanted], claimant, LEASE).secrets[wanted]
         except Refused:
             password = None
         assert (password is not None) == self.model.claim_for_pbx(claimant)

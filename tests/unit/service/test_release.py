@@ -167,7 +167,7 @@ def test_a_new_password_of_a_returned_phone_is_told_to_the_pbx(armed: Box) -> No
     for _time in range(2):
         armed.site.arm([Selection(SNOM)], True, False, "anna")
         new = armed.release.claim(SNOM, {SIP}, PHONE)[SIP]
-        assert armed.release.claim_for_controller([(SNOM, SIP)], RUN, 300) == {(SNOM, SIP): new}
+        assert armed.lending.claim([(SNOM, SIP)], RUN, 300).secrets == {(SNOM, SIP): new}
         armed.site.remove_phone(SNOM, "anna")
         armed.site.apply_phones([snom()], False, False, "test")
 

@@ -125,7 +125,7 @@ def test_what_a_theft_had_replaced_stays(box: Box) -> None:
     old = boxes(box, YEALINK)["sip"]
     box.release.claim(YEALINK, {SIP}, Claimant("address:198.18.0.66", Proof.ADDRESS, "198.18.0.66"))
     assert box.states(YEALINK)["sip 1"] == "suspect"
-    told = box.release.claim_for_controller([(YEALINK, SIP)], RUN, 60)[YEALINK, SIP]
+    told = box.lending.claim([(YEALINK, SIP)], RUN, 60).secrets[YEALINK, SIP]
     box.clock.pass_time(700)
     tidy(box)
     assert boxes(box, YEALINK)["sip"] not in (b"", old)
@@ -153,7 +153,7 @@ def test_what_was_sealed_before_anybody_asked_is_armed_as_it_is(box: Box) -> Non
         box.release.seal_all(connection, box.store.moment(connection), "test")
     tidy(box)
     box.site.arm([Selection(YEALINK, Audience.CONTROLLER, 1)], False, False, "anna")
-    assert box.release.claim_for_controller([(YEALINK, SIP)], RUN, 60) == {(YEALINK, SIP): told[SIP]}
+    assert box.lending.claim([(YEALINK, SIP)], RUN, 60).secrets == {(YEALINK, SIP): told[SIP]}
 
 
 def test_where_nobody_wants_it_nothing_is_destroyed(box: Box) -> None:
