@@ -86,8 +86,8 @@ def destroy(connection: Connection, these: Sequence[Shreddable]) -> list[Event]:
 def _may_be_needed(grant: Grant) -> bool:
     if grant.state == "open":
         return grant.mode is not Mode.ONCE
-    # What nobody asked for in time, or what was sealed before, is armed again as it is.
-    return grant.state in ("armed", "lent", "expired") or (grant.state == "sealed" and not grant.releases)
+    # What nobody asked for in time, nobody confirmed, or a failover sealed, is armed again as it is.
+    return grant.state in ("armed", "lent", "expired", "sealed")
 
 
 def scrub(url: str) -> bool:
