@@ -32,6 +32,9 @@ from autoprovd.store.witness import Head, Witness
 COPY_MARK = "copied_at"
 """The fact that only copies of a database have."""
 
+_NO_NEWS = frozenset({"read", "refused", "resealed", "token"})
+"""Audit rows that change nothing about what a phone gets."""
+
 Discontinued = Callable[[Connection, Moment, str], object]
 """Called in the transaction that finds that the database is not the one it was; the text says why."""
 
@@ -193,13 +196,15 @@ class Store:
 
         Whatever matters to a phone is in the audit log, so the log is also what other nodes go by.
         """
-        query = select(audit.c.seq, audit.c.mac).where(audit.c.seq > after).order_by(audit.c.seq).limit(most)
+        query = (
+            select(audit.c.seq, audit.c.event, audit.c.mac).where(audit.c.seq > after).order_by(audit.c.seq).limit(most)
+        )
         with self.read() as connection:
             rows = connection.execute(query).all()
             if len(rows) == most:
                 head = _head(connection)
                 return (head.seq if head else 0), None
-        macs = {row.mac for row in rows}
+        macs = {row.mac for row in rows if row.event not in _NO_NEWS}
         return (rows[-1].seq if rows else after), None if None in macs else macs
 
     def close(self) -> None:
