@@ -17,15 +17,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-NOT_LONG = ["-m", "not long"]
+LONG = "long"
+"""The suite of what takes minutes, in all folders; it runs when it is named."""
 # unit-postgresql: the tests of the service once more, with the other database.
 # Suites that start daemons run one test after the other: two cores do not make them faster, only flakier.
 SUITES = {
     "unit": ["-n", "auto", "tests/unit"],
     "unit-postgresql": ["-n", "auto", "tests/unit/service"],
+    "proofs": ["tests/proofs"],
     "integration": ["tests/integration"],
     "e2e": ["tests/e2e"],
     "molecule": ["molecule/test_scenarios.py", "--timeout", "1800"],
+    LONG: ["tests", "--timeout", "3600"],
 }
 
 
@@ -63,7 +66,8 @@ def run(suite: str, summary: Summary) -> None:
         summary.failed.append(f"{suite}: there is no {SUITES[suite][-1]}")
         return
     print(f"\n━━━ {suite} ━━━", flush=True)
-    command = [sys.executable, "-m", "pytest", *NOT_LONG, *SUITES[suite], f"--junitxml={report}", "--durations=5"]
+    marked = "long" if suite == LONG else "not long"
+    command = [sys.executable, "-m", "pytest", "-m", marked, *SUITES[suite], f"--junitxml={report}", "--durations=5"]
     started, before = time.monotonic(), summary.counts["failed"]
     environment = os.environ | ({"AUTOPROV_TEST_DATABASE": "postgresql"} if suite == "unit-postgresql" else {})
     status = subprocess.run(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, env=environment, check=False).returncode
@@ -82,7 +86,7 @@ def main(suites: list[str]) -> int:
         print(f"No such suite: {', '.join(sorted(unknown))}. There are: {', '.join(SUITES)}")
         return 2
     summary = Summary()
-    for suite in suites or SUITES:
+    for suite in suites or (suite for suite in SUITES if suite != LONG):
         run(suite, summary)
     print("\n━━━ summary ━━━")
     for reason, count in sorted(summary.skipped.items()):

@@ -34,7 +34,7 @@ def _claim_each_round(orders: Connection, barrier: Any, url: str, keyring: Keyri
     claimant = Claimant(f"address:{name}", Proof.ADDRESS, name)
     while orders.recv():
         barrier.wait()
-        answers = []
+        answers: list[dict[Any, str]] = []
         for _repetition in range(2):
             try:
                 answers.append(release.claim(PHONE.mac, PHONE.secrets, claimant))
