@@ -33,7 +33,20 @@ PYTHON = sys.executable
 GATES = [
     Gate("ruff-check", ["ruff", "check", "."]),
     Gate("ruff-format", ["ruff", "format", "--check", "--diff", "."]),
-    Gate("mypy", [PYTHON, "-m", "mypy", "service/src/autoprovd", "demo", "tools", f"{UTILS}/module_utils"]),
+    Gate(
+        "mypy",
+        [
+            PYTHON,
+            "-m",
+            "mypy",
+            "service/src/autoprovd",
+            "demo",
+            "tools",
+            "tests/proofs",
+            "tests/bench",
+            f"{UTILS}/module_utils",
+        ],
+    ),
     Gate("shellcheck", ["shellcheck", *SCRIPTS]),
     Gate("ansible-lint", ["ansible-lint", "--offline", "--strict"]),
     Gate("reuse", ["reuse", "lint", "--lines"]),

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -24,7 +26,14 @@ from tests.proofs.warm_start import Fork, WarmStart
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _ENVIRONMENT = os.environ | {"PYTHONPATH": f"{REPOSITORY / 'service' / 'src'}{os.pathsep}{REPOSITORY}"}
-SERVE = ("-m", "autoprovd", "serve")
+SERVE = ("autoprovd", "serve")
+
+
+@functools.cache
+def _warm() -> WarmStart:
+    started = WarmStart(_ENVIRONMENT)
+    atexit.register(started.close)
+    return started
 
 
 def free_port() -> int:
@@ -37,7 +46,7 @@ def free_port() -> int:
 
 def dying(phone: Phone, step: str, deed: str) -> tuple[str, ...]:
     """The program of a service that meets with something at that step of a phone's claim; see ``dying_service``."""
-    return ("-m", "tests.proofs.dying_service", phone.mac, step, deed, "serve")
+    return ("tests.proofs.dying_service", phone.mac, step, deed, "serve")
 
 
 class Appliance:
@@ -61,7 +70,6 @@ class Appliance:
         self.key = key or folder / "sealing.key"
         self._listen = listen
         self._process: subprocess.Popen[bytes] | Fork | None = None
-        self._warm: WarmStart | None = None
         if key is None:
             generate_key(self.key)
         trust = "".join(f"{name} = {str(value).lower()}\n" for name, value in (settings or {}).items())
@@ -93,26 +101,20 @@ class Appliance:
     ) -> None:
         """Start it and wait until it answers.
 
-        ``program`` are the arguments of Python, ``within`` a command that runs it (``unshare …``).
+        ``program`` is the module and its arguments, ``within`` a command that runs it (``unshare …``).
         """
-        command = [*within, *self._command(*program)]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, env=_ENVIRONMENT | dict(environment or {}), stdout=log, stderr=log
-            )
+        module, *arguments = program
+        arguments += ["--config", str(self.folder / "autoprovd.toml")]
+        if not within and environment is None:
+            self._process = _warm().start(module, arguments, self.folder / "log")
+        else:
+            command = [*within, sys.executable, "-m", module, *arguments]
+            with (self.folder / "log").open("ab") as log:
+                self._process = subprocess.Popen(
+                    command, env=_ENVIRONMENT | dict(environment or {}), stdout=log, stderr=log
+                )
         if wait:
             self.wait_until_ready()
-
-    def start_warm(self) -> None:
-        """Start it from a process that has imported it already."""
-        if self._warm is None:
-            with (self.folder / "log").open("ab") as log:
-                self._warm = WarmStart(self._command("-m", "tests.proofs.warm_start"), _ENVIRONMENT, log.fileno())
-        self._process = self._warm.start()
-        self.wait_until_ready()
-
-    def _command(self, *program: str) -> list[str]:
-        return [sys.executable, *program, "--config", str(self.folder / "autoprovd.toml")]
 
     def wait_until_ready(self) -> None:
         """Return when it answers on its local socket."""
@@ -121,14 +123,8 @@ class Appliance:
             with contextlib.suppress(httpx.TransportError):
                 if self._call("GET", "/healthz").is_success:
                     return
-                time.sleep(0.02)
+            time.sleep(0.02)
         raise RuntimeError(f"autoprovd did not start: {self.log()[-2000:]}")
-
-    def close(self) -> None:
-        """Leave nothing running."""
-        self.kill()
-        if self._warm is not None:
-            self._warm.close()
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
@@ -136,10 +132,10 @@ class Appliance:
             self._process.kill()
             self._process.wait(20)
 
-    def wait_until_dead(self) -> int:
-        """Wait until it has ended by itself; the exit status, negative for a signal."""
+    def wait_until_dead(self) -> None:
+        """Wait until it has ended by itself; raises ``TimeoutExpired``."""
         assert self._process is not None
-        return self._process.wait(20)
+        self._process.wait(20)
 
     def stop(self) -> None:
         """End it in order."""

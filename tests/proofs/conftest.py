@@ -32,7 +32,7 @@ class Extent(NamedTuple):
     """How many histories the reference model goes through."""
 
 
-QUICK, LONG = Extent("quick", 1, 2.5, 8), Extent("long", 20, 30, 80)
+QUICK, LONG = Extent("quick", 1, 2.5, 10), Extent("long", 20, 30, 100)
 
 
 @pytest.fixture(params=[QUICK, pytest.param(LONG, marks=pytest.mark.long)], ids=lambda extent: extent.name)
@@ -60,7 +60,7 @@ def cluster() -> Iterator[postgres.Cluster]:
         try:
             yield server
         finally:
-            server.stop()
+            server.kill()
 
 
 on_both_databases = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
@@ -95,7 +95,7 @@ def appliances(folder: Path, database: Database) -> Iterator[Callable[..., Appli
 
     yield make
     for appliance in made:
-        appliance.close()
+        appliance.kill()
 
 
 @pytest.fixture

@@ -83,7 +83,12 @@ def fill(folder: Path) -> None:
 
 def _deed(text: str) -> Callable[[], None]:
     name, _colon, argument = text.partition(":")
-    return {"kill": _kill, "wait": partial(_wait, Path(argument)), "fill": partial(fill, Path(argument))}[name]
+    deeds: dict[str, Callable[[], None]] = {
+        "kill": _kill,
+        "wait": partial(_wait, Path(argument)),
+        "fill": partial(fill, Path(argument)),
+    }
+    return deeds[name]
 
 
 def _wrap(step: _Step) -> None:
@@ -118,7 +123,7 @@ def _wrap(step: _Step) -> None:
         if is_claiming() and statement.startswith("INSERT INTO audit"):
             step.reached("after the audit rows")
 
-    commit = DefaultDialect.do_commit
+    commit: Any = DefaultDialect.do_commit
 
     def watched_commit(self: DefaultDialect, connection: Any) -> None:
         if is_claiming():
@@ -137,12 +142,12 @@ def _wrap(step: _Step) -> None:
             step.reached("after opening")
         return secret
 
-    Keyring.open = watched_open  # type: ignore[method-assign]
+    Keyring.open = watched_open  # type: ignore[method-assign,assignment]
 
     made = protocol.Protocol.connection_made
 
     def watched_made(self: Any, transport: Any) -> None:
-        made(self, _Watched(transport, step))
+        made(self, _Watched(transport, step))  # type: ignore[arg-type]
 
     protocol.Protocol.connection_made = watched_made  # type: ignore[method-assign]
 

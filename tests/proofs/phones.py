@@ -112,9 +112,10 @@ def ask_at_once(requests: Sequence[tuple[int, str, bytes]]) -> list[bytes]:
             connection.sendall(request[-1:])
         answers = [b""] * len(requests)
         while selector.get_map():
-            for key, _events in selector.select(20) or [(None, 0)]:
-                if key is None:
-                    raise TimeoutError("no answer within 20 seconds")
+            ready = selector.select(20)
+            if not ready:
+                raise TimeoutError("no answer within 20 seconds")
+            for key, _events in ready:
                 piece = read_some(connections[key.data])
                 answers[key.data] += piece
                 if not piece:

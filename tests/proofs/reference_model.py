@@ -15,6 +15,7 @@ from autoprovd.model import SecretClass, SecretKey
 from autoprovd.policy import Proof
 from autoprovd.release import Claimant
 
+MOST_LENDINGS = 3
 STARTS_AT_ARMING = {SecretClass.SIP, SecretClass.MENU}
 WINDOW, LEASE = 600.0, 300.0
 
@@ -48,6 +49,12 @@ class Window:
             self.boots = time.boots
             self.ends_wall = max(time.wall, time.recorded) + self.seconds
             self.ends_boot = time.boot + self.seconds
+
+    def is_over(self, time: Time) -> bool:
+        """Surely; where the clocks disagree it is neither open nor over."""
+        if self.boots == time.boots:
+            return time.boot >= self.ends_boot
+        return time.wall >= max(time.recorded, self.ends_wall)
 
     def is_open(self, time: Time) -> bool:
         """By every clock there is."""
@@ -94,6 +101,43 @@ class Grant:
 
 
 @dataclass
+class Loan:
+    """A generated SIP password, for the run that tells the PBX: handed out, or lent until the run reports back."""
+
+    state: str = "armed"
+    run: str | None = None
+    lease: Window = field(default_factory=lambda: Window(LEASE))
+    lendings: int = 0
+
+    def claim(self, run: str, two_phase: bool, time: Time) -> bool:
+        """Whether that run gets it."""
+        if self.state in ("open", "lent") and run == self.run and self.lease.is_open(time):
+            return True
+        free = self.state == "armed" or (self.state == "lent" and self.lease.is_over(time))
+        if not free or self.lendings >= MOST_LENDINGS:
+            return False
+        self.state, self.run, self.lease = "lent" if two_phase else "open", run, Window(LEASE)
+        self.lendings += two_phase
+        self.lease.start(time)
+        return True
+
+    def confirm(self, run: str) -> bool:
+        """Whether that run may say that the PBX has it."""
+        if run != self.run or self.state not in ("lent", "open", "released"):
+            return False
+        self.state = "released"
+        return True
+
+    def give_back(self, run: str) -> bool:
+        """Whether that run may say that the PBX has it not."""
+        if run != self.run or self.state not in ("lent", "armed", "sealed"):
+            return False
+        if self.state == "lent":
+            self.state, self.lease = "sealed" if self.lendings >= MOST_LENDINGS else "armed", Window(LEASE)
+        return True
+
+
+@dataclass
 class Model:
     """The phone, or its absence."""
 
@@ -102,7 +146,7 @@ class Model:
     strict: bool = False
     window_starts: str = "arming"
     phone: dict[SecretKey, Grant] = field(default_factory=dict)
-    pbx: Grant | None = None
+    pbx: Loan | None = None
     old: dict[SecretKey, set[str]] = field(default_factory=dict)
     """Passwords that hold no more."""
     newest: int = 0
@@ -135,7 +179,7 @@ class Model:
             old = self.phone[key]
             self.phone[key] = self._armed(key, None if new_password else old.password, old.generation + 1)
             if new_password and key.secret_class is SecretClass.SIP:
-                self.pbx = Grant(None, Window(LEASE))
+                self.pbx = Loan()
         if wanted:
             self.time.record()
         return wanted
@@ -152,19 +196,17 @@ class Model:
         self.time.record()
         return answered
 
-    def claim_for_pbx(self, claimant: Claimant) -> bool:
-        """Whether an Ansible run gets the SIP password."""
+    def run_asks(self, what: str, run: str) -> bool:
+        """Whether an Ansible run may claim, lend, confirm or return the SIP password."""
         if self.pbx is None:
             return False
-        if self.pbx.state == "armed":
-            self.pbx.state, self.pbx.bound = "open", claimant
-            self.pbx.window.start(self.time)
+        if what in ("claim", "lend"):
+            allowed = self.pbx.claim(run, what == "lend", self.time)
+        else:
+            allowed = self.pbx.confirm(run) if what == "confirm" else self.pbx.give_back(run)
+        if allowed:
             self.time.record()
-            return True
-        answered = self.pbx.bound == claimant and self.pbx.window.is_open(self.time)
-        if answered:
-            self.time.record()
-        return answered
+        return allowed
 
     def confirm(self) -> None:
         """The phone has come back with its credentials: nothing is repeated any more."""

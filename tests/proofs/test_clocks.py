@@ -17,6 +17,7 @@ import pytest
 from autoprovd.model import SecretClass
 from tests import postgres
 from tests.proofs.appliance import Appliance
+from tests.proofs.conftest import Extent
 from tests.proofs.databases import Database
 from tests.proofs.namespaces import after_a_reboot, requires_root
 from tests.proofs.phones import Phone
@@ -117,7 +118,9 @@ def test_a_clock_that_jumps_ahead_closes_windows_for_good(appliance: Appliance, 
 
 @pytest.mark.root
 @sqlite_only
-def test_a_reboot_keeps_a_window_only_with_a_good_clock(appliance: Appliance, clock: FalseClock, folder: Path) -> None:
+def test_a_reboot_keeps_a_window_only_with_a_good_clock(
+    appliance: Appliance, clock: FalseClock, folder: Path, extent: Extent
+) -> None:
     """After a reboot a window goes on where the wall clock does, and is closed where that was set back, or lost."""
     requires_root()
     appliance.start(environment=clock.environment)
@@ -129,10 +132,12 @@ def test_a_reboot_keeps_a_window_only_with_a_good_clock(appliance: Appliance, cl
         ("a minute later", 60),
         ("a day later", DAY),
     ]
+    if extent.factor == 1:
+        boots = [boots[1], boots[3]]
     for index, (name, when) in enumerate(boots):
         appliance.kill()
         (folder / "boot_id").write_text(f"{uuid.uuid4()}\n")
-        clock.set_to(when) if name.startswith("in") else clock.set(when)
+        clock.set_to(int(when)) if name.startswith("in") else clock.set(when)
         appliance.start(environment=clock.environment, within=after_a_reboot(folder / "boot_id", 20))
         expected = all_classes() if name == "a minute later" else FOREVER
         assert released(appliance, Phone(index)) == expected, f"rebooted {name}"
@@ -155,8 +160,8 @@ def clocked(clock: FalseClock, folder: Path) -> Iterator[tuple[Appliance, postgr
             appliance.set_up([Phone(index) for index in range(1, 5)], window_seconds=WINDOW)
             yield appliance, cluster
         finally:
-            appliance.close()
-            cluster.stop()
+            appliance.kill()
+            cluster.kill()
 
 
 @pytest.mark.long

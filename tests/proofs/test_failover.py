@@ -120,7 +120,7 @@ def _pair(folder: Path) -> Iterator[Site]:
             yield site
         finally:
             if hasattr(site, "node"):
-                site.node.close()
+                site.node.kill()
             for cluster in (site.primary, site.standby):
                 cluster.kill()
 
@@ -203,7 +203,7 @@ def test_an_old_primary_that_returns_releases_nothing(synchronous: Site) -> None
                 assert site.ask(phone, old) == frozenset(), "released on both sides"
             time.sleep(0.5)
     finally:
-        old.close()
+        old.kill()
     site.primary.kill()
     assert site.ask_until_served(TORN) == ALL
     site.assert_nothing_twice("split brain")

@@ -60,7 +60,7 @@ def disk(folder: Path) -> Iterator[_Disk]:
     requires_root()
     made = _Disk(folder)
     yield made
-    made.appliance.close()
+    made.appliance.kill()
 
 
 def test_a_full_disk_releases_nothing_and_keeps_everything(disk: _Disk) -> None:

@@ -69,7 +69,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
             appliance.start()
             yield _set_up(appliance, mode)
         finally:
-            appliance.close()
+            appliance.kill()
 
 
 @pytest.fixture

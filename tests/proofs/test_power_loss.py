@@ -39,9 +39,9 @@ class _Disk:
     def apply(self, call: str, arguments: str) -> None:
         """A system call that succeeded."""
         if call == "unlink":  # SQLite syncs the folder behind it
-            path = _text(arguments).decode()
-            self.written.pop(path, None)
-            self.synced.pop(path, None)
+            removed = _text(arguments).decode()
+            self.written.pop(removed, None)
+            self.synced.pop(removed, None)
             return
         path = _path(arguments)
         if path is None:
@@ -87,7 +87,8 @@ def test_what_was_answered_survives_a_loss_of_power(appliance: Appliance, folder
 
 def _disk_at_the_first_answer(record: Path, phone: Phone) -> _Disk:
     secrets = [value.encode() for value in phone.secrets.values()]
-    disk, begun = _Disk(), {}
+    disk = _Disk()
+    begun: dict[str, tuple[str, str]] = {}
     for line in record.read_text("ascii", "replace").splitlines():
         resumed = _RESUMED.match(line)
         if resumed is not None:

@@ -34,7 +34,7 @@ def _claim_each_round(orders: Connection, barrier: Any, url: str, keyring: Keyri
     claimant = Claimant(f"address:{name}", Proof.ADDRESS, name)
     while orders.recv():
         barrier.wait()
-        answers = []
+        answers: list[dict[Any, str]] = []
         for _repetition in range(2):
             try:
                 answers.append(release.claim(PHONE.mac, PHONE.secrets, claimant))
@@ -112,7 +112,7 @@ def test_of_many_phones_exactly_one_is_answered(appliance: Appliance, extent: Ex
 def race(nodes: list[Appliance], rounds: dict[int, int], name: str) -> None:
     """Rounds of N addresses that ask in the same instant, taking turns at the nodes; exactly one gets passwords."""
     done = doubles = 0
-    for claimants in [n for n, times in rounds.items() for _ in range(times)]:
+    for claimants in [n for n, times in rounds.items() for _round in range(times)]:
         if done:
             nodes[done % len(nodes)].arm(PHONE)
         asked = [

@@ -1,39 +1,43 @@
 # SPDX-FileCopyrightText: 2026 The autoprov authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""autoprovd started over and over, for storms of kills: its modules are imported once, each start is a fork.
+"""``python -m MODULE …`` over and over, for proofs that start the service hundreds of times.
 
-``python -m tests.proofs.warm_start CONFIG`` starts the ordinary program for each line on standard input, and answers
-with its process number. A start takes a fifth of a second instead of one; nothing is shared but imported code.
+One process imports what the service imports; each start is a fork of it that runs the module's ordinary program, as a
+process of its own. A start takes a fifth of a second instead of one. Nothing is shared but imported code.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import runpy
 import select
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 
 class WarmStart:
     """A process that has the service imported, and forks one at each start."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: int) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
-        )
+            [sys.executable, "-m", "tests.proofs.warm_start"],
+            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
 
-    def start(self) -> Fork:
-        """A new process of the service."""
+    def start(self, module: str, arguments: Sequence[str], log: Path) -> Fork:
+        """A new process, as of ``python -m MODULE ARGUMENTS… >>LOG 2>&1``."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(b"start\n")
+        self._process.stdin.write(json.dumps([module, *arguments, str(log)]).encode() + b"\n")
         self._process.stdin.flush()
         return Fork(int(self._process.stdout.readline()))
 
     def close(self) -> None:
-        """End the starting process."""
+        """End the starting process; what it started goes on."""
         self._process.kill()
         self._process.communicate()
 
@@ -44,6 +48,10 @@ class Fork:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._handle = os.pidfd_open(pid)
+
+    def __del__(self) -> None:
+        """Let go of the handle."""
+        os.close(self._handle)
 
     def poll(self) -> int | None:
         """None while it runs; how it ended is its parent's to know."""
@@ -69,20 +77,23 @@ def main() -> None:
     """Import, then fork at each line."""
     import alembic.command  # noqa: F401 - what a start would import
     import httptools  # noqa: F401
+    import psycopg  # noqa: F401
     import uvloop  # noqa: F401
 
     import autoprovd.web.server  # noqa: F401
-    from autoprovd.__main__ import main as run
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    for _line in sys.stdin:
+    for line in sys.stdin:
         child = os.fork()
         if child == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            os.dup2(2, 1)
-            sys.argv = ["autoprovd", "serve", *sys.argv[1:]]
-            run()
-            os._exit(0)
+            module, *arguments, log = json.loads(line)
+            output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            for descriptor in (1, 2):
+                os.dup2(output, descriptor)
+            sys.argv = [module, *arguments]
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+            sys.exit()
         print(child, flush=True)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +96,10 @@ class Store:
         with self._refusing(), self._begun(self._backend.reader) as connection:
             yield connection
 
-    @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self) -> AbstractContextManager[Connection]:
         """A transaction of the one writer; committed durably when the block ends without an error."""
         self._check_hindrance()
-        with self._write(arrive=True) as connection:
-            yield connection
+        return self._write(arrive=True)
 
     @contextmanager
     def _write(self, arrive: bool) -> Iterator[Connection]:
