@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +14,7 @@ import pytest
 from tests import postgres
 from tests.proofs import tally
 from tests.proofs.appliance import Appliance
-from tests.proofs.databases import Database
-
-_NUMBERS = itertools.count(1)
+from tests.proofs.databases import Database, make
 
 
 class Extent(NamedTuple):
@@ -70,17 +67,7 @@ on_both_databases = pytest.mark.parametrize("database", ["sqlite", "postgresql"]
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def database(request: pytest.FixtureRequest, folder: Path) -> Database:
     """An empty database: SQLite, and in ``make test-long`` PostgreSQL."""
-    return make_database(request.param, request, folder)
-
-
-def make_database(kind: str, request: pytest.FixtureRequest, folder: Path) -> Database:
-    """An empty database of that kind."""
-    if kind == "sqlite":
-        return Database(kind, f"sqlite:///{folder}/autoprov.sqlite")
-    server: postgres.Cluster = request.getfixturevalue("cluster")
-    name = f"proof_{next(_NUMBERS)}"
-    server.query(f"CREATE DATABASE {name}", database="postgres")
-    return Database(kind, server.url.replace("/autoprov?", f"/{name}?"))
+    return make(request.param, folder, lambda: request.getfixturevalue("cluster"))
 
 
 @pytest.fixture

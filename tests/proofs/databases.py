@@ -4,12 +4,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
+
+from tests import postgres
+
+_NUMBERS = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -42,3 +49,13 @@ class Database:
         if self.name == "sqlite":
             assert [row[0] for row in self.rows("PRAGMA integrity_check")] == ["ok"]
             assert self.rows("PRAGMA foreign_key_check") == []
+
+
+def make(name: str, folder: Path, cluster: Callable[[], postgres.Cluster]) -> Database:
+    """An empty database of that name, in the folder or on the PostgreSQL server."""
+    if name == "sqlite":
+        return Database(name, f"sqlite:///{folder}/autoprov.sqlite")
+    server = cluster()
+    database = f"proof_{next(_NUMBERS)}"
+    server.query(f"CREATE DATABASE {database}", database="postgres")
+    return Database(name, server.url.replace("/autoprov?", f"/{database}?"))

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.proofs.appliance import Appliance, dying
-from tests.proofs.conftest import make_database
+from tests.proofs.databases import make
 from tests.proofs.namespaces import Cable, requires_root
 from tests.proofs.phones import Phone, ask_at_once, connect, read_all
 
@@ -64,7 +64,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
     """One service for all cases of a database and a mode."""
     with tempfile.TemporaryDirectory(prefix="autoprov-", dir="/tmp") as name:
         kind, mode = request.param
-        appliance = Appliance(Path(name) / "node", make_database(kind, request, Path(name)))
+        appliance = Appliance(Path(name) / "node", make(kind, Path(name), lambda: request.getfixturevalue("cluster")))
         try:
             appliance.start()
             yield _set_up(appliance, mode)

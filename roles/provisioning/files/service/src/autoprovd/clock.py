@@ -5,7 +5,8 @@
 A wall clock can be set back, and a machine without a battery wakes up in the past. Windows are therefore held against
 three readings: the wall clock, the time since boot (which no one can set), and the latest wall time the database has
 ever seen (the *high water*). Whatever disagrees closes the window; nothing re-opens it. On PostgreSQL the wall clock is
-the database's, and there is no time since boot: while that clock is behind the high water, every window is closed.
+the database's. The time since boot counts where the window was opened, until that machine reboots; anywhere else every
+window is closed while the wall clock is behind the high water.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class Moment:
     """Seconds since 1970 UTC, never before the high water."""
     boot: float
     """Seconds since the machine booted, suspended time included; means nothing without ``boot_id``."""
-    boot_id: str | None
-    """Which boot that counts from; None where the clock is a database's and no boot can be told."""
+    boot_id: str
+    """Which boot of which machine that counts from."""
     behind: bool
     """The wall clock is behind the high water: it was set back, or lost its time."""
 
@@ -33,7 +34,7 @@ class Moment:
 class Clock:
     """The clock of this machine."""
 
-    boot_id: str | None
+    boot_id: str
 
     def __init__(self) -> None:
         self.boot_id = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()

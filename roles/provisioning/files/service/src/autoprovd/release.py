@@ -90,7 +90,7 @@ class Grant:
     expires_at: float | None
     expires_boot: float | None
     boot_id: str | None
-    """Which boot ``expires_boot`` counts from; None where the clock is a database's."""
+    """Which boot of which machine ``expires_boot`` counts from; None while no window runs."""
     claimant: str | None
     claimed_from: str | None
     released_at: float | None

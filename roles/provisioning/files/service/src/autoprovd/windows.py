@@ -20,8 +20,8 @@ BOOT = bindparam("boot", type_=Float)
 BOOT_NOW = bindparam("boot_now", type_=String)
 _STEADY = bindparam("behind", type_=Boolean).is_(false())
 _THIS_BOOT = _G.boot_id == BOOT_NOW
-# Where the clock is a database's there is no boot to count from, and its wall clock has to be steady.
-_OTHER_BOOT = or_(_G.boot_id.is_(None), BOOT_NOW.is_(None), _G.boot_id != BOOT_NOW)
+# There is no time since boot to count by, so the wall clock has to be steady.
+_OTHER_BOOT = or_(_G.boot_id.is_(None), _G.boot_id != BOOT_NOW)
 
 IN_TIME = and_(
     _G.expires_at > WALL,
