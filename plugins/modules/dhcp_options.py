@@ -146,6 +146,12 @@ options:
     description:
       - Kea's Unix control socket. When not given, the one named in the configuration.
     type: path
+  restart_command:
+    description:
+      - How a server is restarted that cannot read its configuration anew, as a list of words; no shell is involved.
+      - Needed only where neither systemd nor runit supervises it. Kea needs none.
+    type: list
+    elements: str
   probe:
     description:
       - Whether to ask the server as a client does, before and after a change.
@@ -286,7 +292,7 @@ from dataclasses import asdict
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp import engine, intent
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.backend import ON_CONFLICT
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.backend import ON_CONFLICT, Target
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.errors import DhcpError
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.options import ENCODINGS
 
@@ -306,7 +312,7 @@ def argument_spec() -> dict:
     }
     return {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "server": {"type": "str", "choices": list(engine.SERVERS), "default": "auto"},
+        "server": {"type": "str", "choices": ["auto", "kea", "dnsmasq", "dhcpd"], "default": "auto"},
         "url": {"type": "str"},
         "vendors": {"type": "list", "elements": "str", "default": []},
         "vendor_urls": {"type": "dict", "default": {}},
@@ -315,6 +321,7 @@ def argument_spec() -> dict:
         "on_conflict": {"type": "str", "choices": list(ON_CONFLICT), "default": "fail"},
         "config_file": {"type": "path"},
         "control_socket": {"type": "path"},
+        "restart_command": {"type": "list", "elements": "str"},
         "probe": {"type": "str", "choices": list(engine.PROBE_MODES), "default": "auto"},
         "probe_interface": {"type": "str"},
     }
@@ -345,8 +352,11 @@ def main() -> None:
                 settings=wanted_settings(params),
                 server=params["server"],
                 on_conflict=params["on_conflict"],
-                config_file=params["config_file"],
-                control_socket=params["control_socket"],
+                target=Target(
+                    config_file=params["config_file"],
+                    control_socket=params["control_socket"],
+                    restart_command=tuple(params["restart_command"] or ()),
+                ),
                 probe=params["probe"],
                 probe_interface=params["probe_interface"],
                 check_mode=module.check_mode,

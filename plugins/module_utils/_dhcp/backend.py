@@ -12,11 +12,14 @@ import ipaddress
 import typing as t
 from dataclasses import dataclass, field
 
+from . import processes
 from .files import FileChange
 from .intent import OptionSetting
 from .probe import Client
 
 ON_CONFLICT = ("fail", "replace", "keep")
+#: Where an option can be set, in the words of every server. In which order they win, each adapter knows.
+LEVELS = ("global", "shared_network", "subnet", "pool", "class", "host")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,35 @@ class Hidden:
     value: str
     by: t.Tuple[str, ...]
     advice: str
+
+
+@dataclass(frozen=True)
+class SetOption:
+    """An option as it stands in the configuration today, whoever set it."""
+
+    level: str  # one of LEVELS
+    #: Subnet in CIDR notation, pool, name of the network or class, MAC address; empty for global.
+    name: str
+    code: int
+    value: str  # for a person
+    #: Did this module set it?
+    ours: bool
+    where: str  # file:line
+    #: Is it sent to clients that do not ask for it?
+    always_sent: bool
+    #: What decides whether a client is concerned, as the configuration says it; empty for everybody at that level.
+    condition: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a client would be given for an option, as far as the configuration tells."""
+
+    code: int
+    #: What wins for every such client; None when nothing is certain to apply.
+    winner: t.Optional[SetOption]
+    #: What would win over it for some of them (in a subnet, in a class whose condition only the server can judge).
+    unless: t.Tuple[SetOption, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +109,17 @@ class Plan:
         return bool(self.changes) or self.running_differs
 
 
+@dataclass(frozen=True)
+class Target:
+    """Which server is meant; what is not given is found out."""
+
+    config_file: t.Optional[str] = None
+    #: Kea's Unix control socket; other servers have none.
+    control_socket: t.Optional[str] = None
+    #: How the server is restarted, as words; needed where neither systemd nor runit supervises it.
+    restart_command: t.Tuple[str, ...] = ()
+
+
 class Backend(abc.ABC):
     """One DHCP server. The engine calls, in this order and under `lock_path`:
 
@@ -87,10 +130,21 @@ class Backend(abc.ABC):
     #: As in the module's option `server`.
     name: t.ClassVar[str]
 
-    @classmethod
+    #: The program.
+    binary: t.ClassVar[str]
+
     @abc.abstractmethod
+    def __init__(self, target: Target) -> None: ...
+
+    @classmethod
     def installed(cls) -> bool:
         """Is this server on this host?"""
+        return processes.find_binary(cls.binary) is not None
+
+    @classmethod
+    def serving(cls) -> bool:
+        """Does this server run in this host's network?"""
+        return any(not process.other_network for process in processes.running(cls.binary))
 
     @property
     @abc.abstractmethod
@@ -133,6 +187,14 @@ class Backend(abc.ABC):
     @abc.abstractmethod
     def restore(self, plan: Plan) -> None:
         """Put every file back as it was, make the server read them, and prove that it runs what it ran before."""
+
+    def set_options(self) -> t.List[SetOption]:
+        """Every option that the configuration sets, ours and the administrator's, what wins first. After `read`."""
+        raise NotImplementedError
+
+    def answer(self, code: int, client: Client, subnet: t.Optional[str] = None) -> Answer:
+        """Who would win for this client (in that subnet, in CIDR notation), as the files stand. After `read`."""
+        raise NotImplementedError
 
     @abc.abstractmethod
     def probe_interfaces(self) -> t.List[str]:

@@ -8,24 +8,21 @@
 from __future__ import annotations
 
 import difflib
-import shutil
 import typing as t
 from dataclasses import asdict, dataclass, field
 
 from . import probe
-from .backend import Backend, Plan, ProbeCase
+from .backend import Backend, Plan, ProbeCase, Target
 from .errors import DhcpError
 from .files import FileChange, locked
 from .intent import OptionSetting
 from .kea import KeaBackend
 from .options import display, option_name
 
-SERVERS = ("auto", "kea", "dnsmasq", "dhcpd")
 PROBE_MODES = ("auto", "never", "required")
-_BACKENDS: t.Dict[str, t.Type[Backend]] = {"kea": KeaBackend}
-#: Found by their binary; an adapter for each would be one more entry above.
-_OTHER_SERVERS = {"dnsmasq": "dnsmasq", "dhcpd": "dhcpd"}
-_SBIN = "/usr/sbin:/usr/local/sbin:/sbin:/usr/bin:/bin"
+#: Every adapter; a new server is one more line here.
+_BACKENDS: t.Tuple[t.Type[Backend], ...] = (KeaBackend,)
+SERVERS = ("auto", *(backend.name for backend in _BACKENDS))
 #: Seconds to wait for an offer before the change (a server may ping the address first) and after it.
 BASELINE_TIMEOUT, VERIFY_TIMEOUT = 2.0, 6.0
 
@@ -37,8 +34,7 @@ class Request:
     settings: t.Sequence[OptionSetting]
     server: str = "auto"
     on_conflict: str = "fail"
-    config_file: t.Optional[str] = None
-    control_socket: t.Optional[str] = None
+    target: Target = field(default_factory=Target)
     probe: str = "auto"
     probe_interface: t.Optional[str] = None
     check_mode: bool = False
@@ -63,27 +59,27 @@ class Outcome:
     warnings: t.List[str] = field(default_factory=list)
 
 
-def open_backend(server: str, config_file: t.Optional[str], control_socket: t.Optional[str]) -> Backend:
-    """The adapter of the server asked for, or of the one found here. Raises DhcpError."""
-    if server != "auto" and server not in _BACKENDS:
-        raise DhcpError("server %s: only Kea is supported in this release; use server=kea" % server)
-    for name, backend in _BACKENDS.items():
-        if server == name or (server == "auto" and backend.installed()):
-            return backend(config_file=config_file, control_socket=control_socket)  # type: ignore[call-arg]
-    others = [name for name, binary in _OTHER_SERVERS.items() if shutil.which(binary, path=_SBIN)]
-    found = (
-        "found here: %s, but only Kea is supported in this release" % ", ".join(others)
-        if others
-        else "none was found here"
-    )
-    raise DhcpError(
-        "no supported DHCP server: %s; install kea-dhcp4-server or run this on the host that serves DHCP" % found
-    )
+def open_backend(server: str, target: Target) -> Backend:
+    """The adapter of the server asked for, or of the one that serves here, or is installed here. Raises DhcpError."""
+    if server == "auto":
+        found = [backend for backend in _BACKENDS if backend.serving()]
+        found = found or [backend for backend in _BACKENDS if backend.installed()]
+    else:
+        found = [backend for backend in _BACKENDS if server == backend.name]
+    names = ", ".join(backend.name for backend in found)
+    if len(found) > 1:
+        raise DhcpError("several DHCP servers are here (%s); say which with server" % names)
+    if not found:
+        raise DhcpError(
+            "no DHCP server was found here (%s); install one, or run this on the host that serves DHCP"
+            % ", ".join(SERVERS[1:])
+        )
+    return found[0](target)
 
 
 def run(request: Request) -> Outcome:
     """Make exactly `request.settings` ours on the server. Raises DhcpError, which says so if anything is changed."""
-    backend = open_backend(request.server, request.config_file, request.control_socket)
+    backend = open_backend(request.server, request.target)
     with locked(backend.lock_path):
         return _run(request, backend)
 

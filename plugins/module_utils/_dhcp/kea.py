@@ -19,13 +19,14 @@ import time
 import typing as t
 
 from . import files, kea_process
-from .backend import Backend, Plan
+from .backend import Backend, Plan, Target
 from .errors import DhcpError
 from .intent import OptionSetting, Scope
 from .kea_config import KeaConfiguration
 from .kea_entries import CLASS, RANKS, carried_by_plan, carried_by_server, class_name
 from .kea_precedence import admin_options, hidden_settings, probe_cases
 from .kea_text import Node
+from .processes import Process
 
 DEFAULT_CONFIG_FILE = "/etc/kea/kea-dhcp4.conf"
 DEFAULT_SOCKET_DIRECTORY = "/run/kea"
@@ -37,24 +38,21 @@ MAX_PROBE_INTERFACES = 8
 
 class KeaBackend(Backend):
     name = "kea"
+    binary = kea_process.BINARY
 
-    def __init__(self, config_file: t.Optional[str] = None, control_socket: t.Optional[str] = None) -> None:
+    def __init__(self, target: Target) -> None:
         binary = kea_process.find_binary()
         if binary is None:
             raise DhcpError("Kea is not installed here (no %s); install kea-dhcp4-server" % kea_process.BINARY)
         self._binary = binary
-        self._config_file = self._find_config_file(config_file)
+        self._config_file = self._find_config_file(target.config_file)
         self._process = self._find_process()
-        self._given_socket = control_socket
+        self._given_socket = target.control_socket
         self._version = ""
         # Known after read().
         self._socket: t.Optional[kea_process.ControlSocket] = None
         self._running_config: t.Optional[t.Dict[str, t.Any]] = None
         self._files: t.Optional[KeaConfiguration] = None
-
-    @classmethod
-    def installed(cls) -> bool:
-        return kea_process.find_binary() is not None
 
     @property
     def lock_path(self) -> str:
@@ -75,15 +73,15 @@ class KeaBackend(Backend):
         return self._running_config is not None
 
     def _find_config_file(self, given: t.Optional[str]) -> str:
-        here = [item for item in kea_process.running_servers() if not item.other_network]
+        here = [item for item in kea_process.running_servers() if not item.process.other_network]
         path = os.path.realpath(given) if given else ""
         if not path and len({item.config_file for item in here}) > 1:
             names = ", ".join(sorted({item.config_file for item in here}))
             raise DhcpError("several Kea servers run here (%s); say which with config_file" % names)
         return path or (here[0].config_file if here else os.path.realpath(DEFAULT_CONFIG_FILE))
 
-    def _find_process(self) -> t.Optional[kea_process.Process]:
-        found = [item for item in kea_process.running_servers() if item.config_file == self._config_file]
+    def _find_process(self) -> t.Optional[Process]:
+        found = [item.process for item in kea_process.running_servers() if item.config_file == self._config_file]
         return min(found, key=lambda item: item.other_network) if found else None
 
     @property

@@ -8,68 +8,40 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import socket
 import subprocess
 import typing as t
 from dataclasses import dataclass
 
+from . import processes
 from .errors import DhcpError
+from .processes import Process
 
 BINARY = "kea-dhcp4"
-SEARCH_PATH = "/usr/sbin:/usr/local/sbin:/sbin:/usr/bin:/usr/local/bin:/opt/kea/sbin"
 COMMAND_TIMEOUT = 30.0  # seconds; a reload of thousands of subnets takes a few
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Process:
-    pid: int
+class Server:
+    """A kea-dhcp4 that runs with a configuration file that we see too."""
+
+    process: Process
     config_file: str
-    uid: int
-    gid: int
-    cwd: str
-    #: Does it live in another network namespace than we do?
-    other_network: bool
 
 
 def find_binary() -> t.Optional[str]:
-    return shutil.which(BINARY, path=SEARCH_PATH) or shutil.which(BINARY)
+    return processes.find_binary(BINARY)
 
 
-def _same_file(pid: str, path: str) -> bool:
-    """Is what that process sees under the path the file that we see there? Not so in a container or another root."""
-    return os.path.samestat(os.stat("/proc/%s/root%s" % (pid, path)), os.stat(path))
-
-
-def _working_directory(pid: str) -> str:
-    """Where the process is, as we would call it; / where we cannot see that place."""
-    link = "/proc/%s/cwd" % pid
-    path = os.readlink(link)
-    return path if os.path.exists(path) and os.path.samestat(os.stat(path), os.stat(link)) else "/"
-
-
-def running_servers() -> t.List[Process]:
+def running_servers() -> t.List[Server]:
     """Every kea-dhcp4 with a configuration file that we see too. Test runs (-t) are not servers."""
     found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
-        try:
-            with open("/proc/%s/cmdline" % entry, "rb") as stream:
-                argv = [os.fsdecode(word) for word in stream.read().split(b"\0")[:-1]]
-            if not argv or os.path.basename(argv[0]) != BINARY or "-c" not in argv[:-1]:
-                continue
-            status = os.stat("/proc/%s" % entry)
-            cwd = _working_directory(entry)
-            config_file = os.path.realpath(os.path.join(cwd, argv[argv.index("-c") + 1]))
-            if not _same_file(entry, config_file):
-                continue
-            other_network = os.readlink("/proc/%s/ns/net" % entry) != os.readlink("/proc/self/ns/net")
-        except OSError:
-            continue  # it ended meanwhile, or is not ours to look at
-        found.append(Process(int(entry), config_file, status.st_uid, status.st_gid, cwd, other_network))
+    for process in processes.running(BINARY):
+        given = process.argument("-c")
+        config_file = process.path(given) if given else ""
+        if config_file and process.sees(config_file):
+            found.append(Server(process, config_file))
     return found
 
 
@@ -81,32 +53,8 @@ def version(binary: str) -> str:
 
 
 def test_config(binary: str, path: str, process: t.Optional[Process], cwd: str) -> t.Optional[str]:
-    """None when `kea-dhcp4 -t` accepts the file, else its complaint.
-
-    Run as the server itself runs: in its network namespace (the checker looks for the interfaces) and as its user
-    (which must be able to read the files).
-    """
-    command = [binary, "-t", path]
-    if process is not None:
-        if process.uid != os.geteuid() and os.geteuid() == 0:
-            command = ["setpriv", "--reuid=%d" % process.uid, "--regid=%d" % process.gid, "--init-groups", *command]
-        if process.other_network:
-            command = ["nsenter", "--net=/proc/%d/ns/net" % process.pid, *command]
-    # The lock file is for log files two servers share; the check writes none and must not need its directory.
-    environment = dict(os.environ, KEA_LOCKFILE_DIR="none", LC_ALL="C")
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=120,
-            cwd=cwd,
-            env=environment,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError) as exc:
-        raise DhcpError("%s -t cannot be run: %s" % (binary, exc)) from exc
+    """None when `kea-dhcp4 -t` accepts the file, else its complaint."""
+    done = processes.run_in_view([binary, "-t", path], process, cwd=cwd)
     if done.returncode == 0:
         return None
     lines = [line for line in (done.stderr + "\n" + done.stdout).splitlines() if " INFO " not in line and line.strip()]

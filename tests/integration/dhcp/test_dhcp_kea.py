@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .conftest import KeaSite
+    from .kea_site import KeaSite
 
 pytestmark = pytest.mark.root
 
@@ -283,7 +283,6 @@ def test_no_control_socket(site: KeaSite) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"url": URL, "server": "dnsmasq"}, "Server dnsmasq: only Kea is supported in this release"),
         ({"url": URL, "config_file": "/nowhere/kea.conf"}, "/nowhere/kea.conf does not exist; name the right one"),
         ({"options": [{"code": 159, "value": "http://a/"}]}, "Kea cannot send option 159 as text"),
         ({"options": [{"code": 66, "value": "x", "subnet": "192.0.2.0/24"}]}, "there: 198.18.0.0/24"),

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from .conftest import KEA, REPOSITORY, KeaSite, require_namespaces
+from .kea_site import KEA, KeaSite
+from .sites import REPOSITORY
 
 pytestmark = pytest.mark.root
 
@@ -99,7 +100,7 @@ class Machine:
 
 @pytest.fixture
 def network(tmp_path: Path) -> Iterator[KeaSite]:
-    require_namespaces()
+    KeaSite.require()
     for program in ("runsvdir", "unshare", "nsenter", "setpriv"):
         if shutil.which(program) is None:
             pytest.skip(f"needs {program}: apt-get install runit util-linux")

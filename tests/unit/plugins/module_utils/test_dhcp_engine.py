@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp import engine, probe
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.backend import Backend, Plan, ProbeCase
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.backend import Backend, Plan, ProbeCase, Target
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.errors import DhcpError
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.files import FileChange, locked
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.intent import build_intent
@@ -217,17 +217,52 @@ def test_one_writer_at_a_time(backend: FakeBackend) -> None:
             pass
 
 
-@pytest.mark.parametrize("server", ["dnsmasq", "dhcpd"])
-def test_servers_of_a_later_release(server: str) -> None:
-    with pytest.raises(DhcpError, match=f"server {server}: only Kea is supported in this release"):
-        engine.open_backend(server, None, None)
+def servers(monkeypatch: pytest.MonkeyPatch, serving: set[str], installed: set[str]) -> list[str]:
+    """Three servers of which some are here; a list of those that were opened."""
+    opened: list[str] = []
+
+    def make(server: str) -> type:
+        class Made(FakeBackend):
+            name = server
+
+            def __init__(self, target: Target) -> None:
+                super().__init__()
+                opened.append(server)
+
+            @classmethod
+            def installed(cls) -> bool:
+                return server in installed
+
+            @classmethod
+            def serving(cls) -> bool:
+                return server in serving
+
+        return Made
+
+    monkeypatch.setattr(engine, "_BACKENDS", tuple(map(make, ("one", "two", "three"))))
+    return opened
+
+
+def test_the_server_that_runs_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = servers(monkeypatch, serving={"two"}, installed={"one", "two", "three"})
+    engine.open_backend("auto", Target())
+    engine.open_backend("three", Target())
+    assert opened == ["two", "three"]
+
+
+def test_the_only_server_installed_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = servers(monkeypatch, serving=set(), installed={"three"})
+    engine.open_backend("auto", Target())
+    assert opened == ["three"]
+
+
+def test_which_of_several_servers_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    servers(monkeypatch, serving=set(), installed={"one", "three"})
+    with pytest.raises(DhcpError, match=r"several DHCP servers are here \(one, three\); say which with server"):
+        engine.open_backend("auto", Target())
 
 
 def test_no_server_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine.KeaBackend, "installed", lambda: False)
-    monkeypatch.setattr(engine.shutil, "which", lambda binary, path: None)
-    with pytest.raises(DhcpError, match="no supported DHCP server: none was found here"):
-        engine.open_backend("auto", None, None)
-    monkeypatch.setattr(engine.shutil, "which", lambda binary, path: binary)
-    with pytest.raises(DhcpError, match="found here: dnsmasq, dhcpd, but only Kea"):
-        engine.open_backend("auto", None, None)
+    servers(monkeypatch, serving=set(), installed=set())
+    with pytest.raises(DhcpError, match="no DHCP server was found here"):
+        engine.open_backend("auto", Target())

@@ -1,0 +1,84 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A site with Kea."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from .sites import SBIN, Site
+
+KEA = shutil.which("kea-dhcp4", path=SBIN)
+RUNTIME = Path("/run/kea")  # the only place where Kea 2.6 and later accept a control socket
+
+# An administrator's file: comments of all three kinds, odd spacing, everything that must stay.
+CONFIG = """// The DHCP server of the voice network. Ask Jo before you change it!
+{ "Dhcp4": {
+    "interfaces-config": { "interfaces": [ "srv0" ] }, # the voice port
+    "control-socket": { "socket-type": "unix", "socket-name": "%(socket)s" },
+    "lease-database": { "type": "memfile", "persist": false },
+    "option-data": [
+        { "name":"ntp-servers",   "data": "198.18.0.1" } // our clock
+    ],
+    /* one subnet,
+       for now */
+    "subnet4": [ { "id": 1, "subnet": "198.18.0.0/24",
+        "pools": [ { "pool": "198.18.0.50 - 198.18.0.250" } ]
+    } ]
+} }
+"""
+
+
+class KeaSite(Site):
+    """Kea with a control socket."""
+
+    program, package = "kea-dhcp4", "kea-dhcp4-server"
+
+    def __init__(self, folder: Path, prefix: str) -> None:
+        super().__init__(folder, prefix)
+        self.config = folder / "kea-dhcp4.conf"
+        self.leases = folder / "leases"
+        self.socket = RUNTIME / f"{prefix}.sock"
+
+    @classmethod
+    def require(cls) -> None:
+        super().require()
+        profiles = Path("/sys/kernel/security/apparmor/profiles")
+        if profiles.exists() and "kea-dhcp4 (enforce)" in profiles.read_text():
+            pytest.skip("AppArmor confines Kea to /etc/kea: aa-complain kea-dhcp4, or test in a container")
+        if not RUNTIME.exists():
+            RUNTIME.mkdir(mode=0o750)
+
+    def tear_down(self) -> None:
+        super().tear_down()
+        for path in RUNTIME.glob(f"{self.prefix}*"):
+            path.unlink()
+
+    def write(self, text: str = CONFIG) -> str:
+        """Write the configuration; %(socket)s in it is this site's control socket."""
+        text = text.replace("%(socket)s", str(self.socket))
+        self.config.write_bytes(text.encode())
+        return text
+
+    def start(self) -> None:
+        """Start Kea and wait for its control socket."""
+        self.socket.unlink(missing_ok=True)  # Kea leaves it behind
+        self.launch(
+            [str(KEA), "-c", str(self.config)],
+            self.socket.exists,
+            KEA_LOCKFILE_DIR="none",
+            KEA_PIDFILE_DIR=str(self.folder),
+            KEA_DHCP_DATA_DIR=str(self.leases),  # from Kea 2.6 on, leases may be nowhere else
+        )
+
+    def reloads(self) -> int:
+        """How often Kea has read its configuration anew."""
+        return self.log.read_text().count("DHCP4_DYNAMIC_RECONFIGURATION ")
+
+    def files(self) -> dict[str, bytes]:
+        """The configuration folder, without the log, the process id and the backup."""
+        paths = [path for path in self.folder.iterdir() if path.suffix in (".conf", ".json") and path.is_file()]
+        return {path.name: path.read_bytes() for path in sorted(paths)}
