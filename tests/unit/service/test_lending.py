@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import Connection, event, func, select
+from sqlalchemy import func, select
 
+from autoprovd import audit
 from autoprovd.faults import Refused
 from autoprovd.lending import Account
 from autoprovd.model import Audience, SecretClass, SecretKey
@@ -295,21 +296,20 @@ def test_of_many_runs_at_once_one_borrows(site: Box) -> None:
 
 
 @pytest.mark.parametrize("step", ["claim", "confirm", "return"])
-def test_no_step_without_its_audit_row(site: Box, step: str) -> None:
+def test_no_step_without_its_audit_row(site: Box, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the audit cannot be written, the grant stays as it was and no password is opened."""
     if step != "claim":
         lend(site)
     before = grant(site).state
 
-    def fail(connection: Connection, cursor: Any, statement: str, *_rest: Any) -> None:
-        if statement.startswith("INSERT INTO audit"):
-            raise OSError("the disk is gone")
+    def fail(*_arguments: Any) -> None:
+        raise OSError("the disk is gone")
 
-    event.listen(site.store._backend.writer, "before_cursor_execute", fail)
+    monkeypatch.setattr(audit._INSERT, "run_many", fail)
     call = {"claim": lend, "confirm": site.lending.confirm, "return": site.lending.give_back}[step]
     with pytest.raises(OSError):
         call(site) if step == "claim" else call([ACCOUNT], RUN)  # type: ignore[operator]
-    event.remove(site.store._backend.writer, "before_cursor_execute", fail)
+    monkeypatch.undo()
     assert grant(site).state == before
     if step == "claim":
         assert lend(site, OTHER)

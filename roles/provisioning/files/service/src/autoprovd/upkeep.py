@@ -9,13 +9,13 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from autoprovd import audit, log
-from autoprovd.audit import START
 from autoprovd.config import Config
 from autoprovd.directory import Directory
 from autoprovd.faults import Refused
 from autoprovd.keys import Keys
 from autoprovd.release import Release
 from autoprovd.store import Store
+from autoprovd.store.witness import START
 
 _SECONDS, _ATTEND_SECONDS = 30.0, 5.0
 

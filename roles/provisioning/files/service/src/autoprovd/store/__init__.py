@@ -20,7 +20,7 @@ from alembic.config import Config as AlembicConfig
 from sqlalchemy import Connection, Engine, Table, delete, func, select
 from sqlalchemy.dialects import postgresql as postgresql_dialect
 from sqlalchemy.dialects import sqlite as sqlite_dialect
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from autoprovd.clock import Clock, Moment
 from autoprovd.faults import Refused
@@ -128,6 +128,7 @@ class Store:
                 connection = engine.connect()
                 connection.begin()
             connection.info.pop("arrival", None)
+            connection.info.pop("audit_head", None)
             yield connection
         finally:
             connection.close()
@@ -184,8 +185,9 @@ class Store:
         return self.clock.moment(arrival.high_water)
 
     def advance(self, connection: Connection, moment: Moment) -> None:
-        """Record the time as seen. Every arming and every claim does, in its own transaction."""
-        set_fact(connection, "high_water", repr(moment.wall))
+        """Record the time as seen. Whatever decides by the time does, in its own transaction; an audit row does too."""
+        if "audit_head" not in connection.info:
+            set_fact(connection, "high_water", repr(moment.wall))
 
     # -- what others wrote --------------------------------------------------------------------------------------------
 
@@ -221,7 +223,7 @@ class Store:
         """Turn what a database can answer into a sentence with the way out; the driver's text may hold values."""
         try:
             yield
-        except IntegrityError:
+        except self._backend.conflicts:
             raise Refused(
                 "conflict", "the change contradicts what another run just wrote; nothing was changed"
             ) from None

@@ -19,13 +19,15 @@ from typing import Any, LiteralString
 
 import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import QueuePool
 
 from autoprovd import log
 from autoprovd.clock import DatabaseClock
 from autoprovd.faults import Refused
 from autoprovd.store.arrival import Arrival
+from autoprovd.store.prepared import driver
+from autoprovd.store.witness import START, Head
 
 _OLDEST = 150000
 _WRITER_LOCK, _PRESENCE_CLASS, _PRESENCE = 0x6175746F70, 0x6175746F, 1
@@ -48,8 +50,10 @@ _SESSION = {
 _ARRIVE = """
 SELECT extract(epoch FROM clock_timestamp())::float8,
        substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8),
-       (SELECT value FROM facts WHERE name = 'high_water'),
-       (SELECT value FROM facts WHERE name = 'database')
+       (SELECT value::float8 FROM facts WHERE name = 'high_water'),
+       (SELECT value FROM facts WHERE name = 'database'),
+       last.seq, last.link, last.at
+FROM (SELECT 1) AS one LEFT JOIN (SELECT seq, link, at FROM audit ORDER BY seq DESC LIMIT 1) AS last ON true
 """
 # pg_control_checkpoint() still tells the old timeline for a while after a standby was promoted.
 
@@ -89,6 +93,7 @@ class Postgresql:
     shared = True
     default_clock = DatabaseClock
     errors = (DBAPIError, psycopg.Error)
+    conflicts = (IntegrityError, psycopg.IntegrityError)
 
     def __init__(self, url: str, require_synchronous_standby: bool) -> None:
         self._url = make_url(url).set(drivername="postgresql+psycopg")
@@ -112,11 +117,11 @@ class Postgresql:
 
     def arrive(self, connection: Connection, clock: Any) -> Arrival:
         """Who this database is, and its clock; one round trip."""
-        now, timeline, high_water, known = connection.exec_driver_sql(_ARRIVE).one()
+        now, timeline, tick, known, seq, link, at = driver(connection).execute(_ARRIVE).fetchone()
         if isinstance(clock, DatabaseClock):
             clock.observe(now)
         identity = f"{connection.connection.info['cluster']}/{timeline}"
-        return Arrival(identity, known, float(high_water or 0.0))
+        return Arrival(identity, known, max(tick or 0.0, at or 0.0), START if seq is None else Head(seq, link))
 
     @contextmanager
     def committing(self, connection: Connection) -> Iterator[None]:
