@@ -354,3 +354,19 @@ def test_claim_confirm_return_over_the_api(site: Box) -> None:
         rows = str(connection.execute(select(audit_table)).all()) + str(connection.execute(select(grants)).all())
     assert password not in rows
     assert "first-run" not in rows, "the key of a run is a secret of that run"
+
+
+def test_a_run_is_known_by_its_token_too(site: Box) -> None:
+    """Two AWX count their jobs alike; the job of the one is not the job of the other."""
+    body = {"run_key": "awx-job/17/workflow/none", "accounts": [f"{YEALINK}/1"]}
+    tokens = {name: f"{name}-" + "x" * 40 for name in ("berlin", "wien")}
+    wanted = [{"name": name, "token": token, "scopes": ["claims"]} for name, token in tokens.items()]
+    client = TestClient(api.application(site.parts, on_socket=True), raise_server_exceptions=False)
+    assert client.put("/api/v1/tokens", json={"tokens": wanted}).status_code == 200
+    remote = TestClient(api.application(site.parts, on_socket=False), raise_server_exceptions=False)
+
+    def claim(name: str) -> int:
+        headers = {"Authorization": f"Bearer {tokens[name]}"}
+        return remote.post("/api/v1/claims", json={**body, "two_phase": True}, headers=headers).status_code
+
+    assert [claim("berlin"), claim("berlin"), claim("wien")] == [200, 200, 409]

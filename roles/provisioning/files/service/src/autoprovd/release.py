@@ -49,7 +49,7 @@ from autoprovd.shredding import Shreddable
 from autoprovd.store import Store
 from autoprovd.store.schema import grants, phones
 from autoprovd.tally import Tally
-from autoprovd.windows import IN_TIME, at
+from autoprovd.windows import IN_TIME, OVER, at
 
 _G = grants.c
 MOST_LENDINGS = 3
@@ -335,6 +335,24 @@ class Release:
             ]
             events += self._shred(connection, moment, [mac])
             audit.append(connection, self._keyring.audit_key, moment.wall, events)
+            self._store.advance(connection, moment)
+
+    def tick(self) -> None:
+        """Write down the time while a window runs, and close for good what is over; to be called every few seconds.
+
+        So a machine that wakes up in the past finds that it does: however long nobody had asked, the time was noted.
+        """
+        running = select(_G.mac).where(_G.expires_at.is_not(None), _G.state.in_(("armed", "open", "lent"))).limit(1)
+        with self._store.read() as connection:
+            if connection.execute(running).first() is None:
+                return
+        with self._store.write() as connection:
+            moment = self._store.moment(connection)
+            for before, after in (("armed", "expired"), ("open", "released")):
+                over = update(grants).where(
+                    _G.state == before, _G.mode != Mode.ALWAYS, _G.expires_at.is_not(None), OVER
+                )
+                connection.execute(over.values(state=after), at(moment))
             self._store.advance(connection, moment)
 
     def refused(self, mac: str, claimant: Claimant, reason: str) -> None:

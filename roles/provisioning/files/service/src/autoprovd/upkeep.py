@@ -48,11 +48,12 @@ class Upkeep:
             await asyncio.to_thread(self._reseal)
 
     async def attend(self) -> None:
-        """Look after the database every few seconds until cancelled; a hindrance was logged when it arose."""
+        """Look after the database and the time every few seconds until cancelled."""
         while True:
             await asyncio.sleep(_ATTEND_SECONDS)
-            with suppress(Refused):
+            with suppress(Refused):  # a hindrance was logged when it arose
                 await asyncio.to_thread(self._store.attend)
+                await asyncio.to_thread(lambda: self._try("time not written down", self._release.tick))
 
     def reload(self) -> None:
         """Read the sealing keys again, and seal everything with the newest; returns at once."""

@@ -95,13 +95,14 @@ class Postgresql:
     errors = (DBAPIError, psycopg.Error)
     conflicts = (IntegrityError, psycopg.IntegrityError)
 
-    def __init__(self, url: str, require_synchronous_standby: bool) -> None:
-        self._url = make_url(url).set(drivername="postgresql+psycopg")
+    def __init__(self, url: str, require_synchronous_standby: bool, trust_failover: bool) -> None:
+        self.url = make_url(url).set(drivername="postgresql+psycopg")
         self._require_synchronous_standby = require_synchronous_standby
+        self._trust_failover = trust_failover
         self.writer = _engine(
-            self._url, f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({_WRITER_LOCK})", 1
+            self.url, f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({_WRITER_LOCK})", 1
         )
-        self.reader = _engine(self._url, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", 8)
+        self.reader = _engine(self.url, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", 8)
         self._watch = _CommitWatch()
         self._presence: psycopg.Connection[Any] | None = None
         self._hindrance: str | None = None
@@ -161,7 +162,7 @@ class Postgresql:
 
     def _attend(self) -> str | None:
         if self._presence is None:
-            arguments, named = self.writer.dialect.create_connect_args(self._url)
+            arguments, named = self.writer.dialect.create_connect_args(self.url)
             self._presence = psycopg.connect(*arguments, **{**named, **_SESSION, "autocommit": True})
             self._presence.execute("SELECT pg_advisory_lock_shared(%s, %s)", (_PRESENCE_CLASS, _PRESENCE))
             # What is written here is only the time, and must not wait for a standby that is away.
@@ -172,16 +173,18 @@ class Postgresql:
         (nodes,) = _one(self._presence, _NODES, (_PRESENCE_CLASS, _PRESENCE))
         with suppress(psycopg.errors.UndefinedTable):  # before the first migration
             self._presence.execute(_TICK)
-        if nodes < 2 or not self._require_synchronous_standby:
+        # Who trusts a failover needs the standby even alone: a second node may have failed with it.
+        if not self._require_synchronous_standby or (nodes < 2 and not self._trust_failover):
             return None
         synchronous, hidden = _one(self._presence, _STANDBYS)
         if synchronous:
             return None
         if hidden:
             return "this service's user cannot see the state of the standbys; GRANT pg_read_all_stats to it"
+        who = f"{nodes} nodes work on this database" if nodes > 1 else "a failover of this database is trusted"
         return (
-            f"{nodes} nodes work on this database and it has no synchronous standby, so a failover could forget a "
-            "release; set synchronous_standby_names, or database.require_synchronous_standby = false"
+            f"{who} and it has no synchronous standby, so a failover could forget a release; "
+            "set synchronous_standby_names, or database.require_synchronous_standby = false"
         )
 
     def _leave(self) -> None:
@@ -195,6 +198,20 @@ class Postgresql:
         self._leave()
         self.writer.dispose()
         self.reader.dispose()
+
+
+def nodes_on(url: str) -> int:
+    """How many services work on that database now. Raises ``Refused``."""
+    database = Postgresql(url, require_synchronous_standby=False, trust_failover=False)
+    try:
+        arguments, named = database.writer.dialect.create_connect_args(database.url)
+        with psycopg.connect(*arguments, **{**named, **_SESSION, "autocommit": True}) as connection:
+            (nodes,) = _one(connection, _NODES, (_PRESENCE_CLASS, _PRESENCE))
+            return int(nodes)
+    except psycopg.Error as error:
+        raise Refused("unavailable", f"{database.explain(error)}; nothing was changed") from error
+    finally:
+        database.close()
 
 
 def _one(connection: psycopg.Connection[Any], statement: LiteralString, parameters: Sequence[object] = ()) -> Any:
