@@ -128,8 +128,12 @@ class Machine(RuleBasedStateMachine):
     @rule(strict=st.booleans(), starts=st.sampled_from(["arming", "first_request"]))
     def change_the_policy(self, strict: bool, starts: str) -> None:
         """What is armed from now on is armed under other terms."""
-        self.site.apply_settings({"release": {"strict": strict, "window_starts": starts}}, False, "proof")
+        changed, *_told = self.site.apply_settings(
+            {"release": {"strict": strict, "window_starts": starts}}, False, "proof"
+        )
         self.model.strict, self.model.window_starts = strict, starts
+        if changed:
+            self.model.time.record()
 
     @precondition(lambda self: not self.model.phone)
     @rule()
@@ -214,6 +218,12 @@ class Machine(RuleBasedStateMachine):
         type(self).claims += 1
 
     @precondition(lambda self: self.model.phone)
+    @rule()
+    def tick(self) -> None:
+        """The service looks at the clock, as it does every few seconds."""
+        self.release.tick()
+        self.model.tick()
+
     @rule()
     def confirm(self) -> None:
         """The phone comes back with what it was given."""

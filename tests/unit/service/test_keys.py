@@ -91,6 +91,8 @@ def test_a_database_from_before_keeps_its_keys(box: Box, file: Path, exchanged: 
         box.without_triggers(connection)
         connection.exec_driver_sql("DELETE FROM audit")
         connection.exec_driver_sql("DELETE FROM facts WHERE name = 'own_keys'")
+    box.store._seen = None  # as after a restart
+    with box.store.write() as connection:
         audit.append(connection, earlier.audit_key, 1.0, [audit.Event("read", "earlier")] * 3)
     if exchanged:
         sealing.add_key(file)

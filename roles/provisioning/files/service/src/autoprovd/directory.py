@@ -25,6 +25,7 @@ from autoprovd.release import Claimant, Grant, grants_of
 from autoprovd.render import Document, Syntax
 from autoprovd.store import Store, insert_into
 from autoprovd.store.schema import documents, phones, recent_requests
+from autoprovd.store.witness import START
 from autoprovd.vendors import room_of
 
 _KEPT_REQUESTS = 10
@@ -104,7 +105,7 @@ class Directory:
         self._entries: dict[str, Entry] = {}
         self._known: frozenset[str] = frozenset()
         self._epoch = 0
-        self._seen = 0
+        self._seen = START
         self._recent: dict[str, deque[Request]] = {}
         self._unsaved: set[str] = set()
         self.forget(None)

@@ -19,20 +19,17 @@ can double it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Boolean,
     Connection,
-    Integer,
     Row,
     String,
     and_,
     bindparam,
-    case,
-    func,
     insert,
     or_,
     select,
@@ -43,15 +40,16 @@ from sqlalchemy import (
 
 from autoprovd import audit, log, shredding, theft
 from autoprovd.audit import Event
+from autoprovd.claiming import Standing, Taken, standing_of, take
 from autoprovd.clock import Moment, iso_time
 from autoprovd.model import PHONE_LINE, Audience, ReleaseSettings, SecretClass, SecretKey
 from autoprovd.policy import Mode, Policy, Proof, is_inside
 from autoprovd.sealing import Keyring, Sealed
 from autoprovd.shredding import Shreddable
 from autoprovd.store import Store
-from autoprovd.store.schema import grants, phones, secrets
+from autoprovd.store.schema import grants, phones
 from autoprovd.tally import Tally
-from autoprovd.windows import BOOT, BOOT_NOW, IN_TIME, WALL, at
+from autoprovd.windows import IN_TIME, OVER, at
 
 _G = grants.c
 MOST_LENDINGS = 3
@@ -300,25 +298,26 @@ class Release:
         Commits before it opens anything. Where the outcome of the commit is unknown it raises, and nothing is
         released.
         """
+        keys = list(wanted)
         with self._store.write() as connection:
             moment = self._store.moment(connection)
-            keys = [GrantKey(mac, key.line, key.secret_class, Audience.PHONE) for key in wanted]
-            held = connection.execute(_STANDING, {"phone": mac}).all()
+            held = standing_of(connection, mac)
             # First, so that a claimant whom the policy calls a thief takes nothing else in passing.
-            is_another = any(row.claimant not in (None, claimant.identity) for row in held)
-            suspicions = self._suspect(connection, moment, keys, claimant) if is_another else []
-            won = self._take(connection, moment, _within_networks(keys, held, claimant), claimant)
-            lost = [key for key in keys if key not in won]
-            events = [_release_event(key, taken, claimant) for key, taken in won.items()]
+            is_another = any(grant.claimant not in (None, claimant.identity) for grant in held.values())
+            suspicions = self._suspect(connection, moment, mac, keys, claimant) if is_another else []
+            admitted = _within_networks(keys, held, claimant)
+            won = take(connection, moment, mac, admitted, *claimant)
+            events = [_release_event(mac, key, taken, claimant) for key, taken in won.items()]
             events += suspicions
-            if lost and not events:
+            if not events and len(won) < len(keys):
                 events += self.tally.now("refused", mac, claimant.identity, claimant.address, _reason(claimant))
-            sealed = _sealed(connection, won)
+            if suspicions:  # a theft may have given secrets a new version
+                held = standing_of(connection, mac)
             if any(taken.shred and taken.mode == Mode.ONCE for taken in won.values()):
                 events += self._shred(connection, moment, [mac])
             audit.append(connection, self._keyring.audit_key, moment.wall, events)
             self._store.advance(connection, moment)
-        return {SecretKey(key.line, key.secret_class): self._open(key, row) for key, row in sealed.items()}
+        return {key: self._open(mac, key, held[key]) for key in won}
 
     def confirm(self, mac: str, claimant: Claimant) -> None:
         """The phone proved that it holds what it was given: nothing is repeated any more."""
@@ -336,6 +335,24 @@ class Release:
             ]
             events += self._shred(connection, moment, [mac])
             audit.append(connection, self._keyring.audit_key, moment.wall, events)
+            self._store.advance(connection, moment)
+
+    def tick(self) -> None:
+        """Write down the time while a window runs, and close for good what is over; to be called every few seconds.
+
+        So a machine that wakes up in the past finds that it does: however long nobody had asked, the time was noted.
+        """
+        running = select(_G.mac).where(_G.expires_at.is_not(None), _G.state.in_(("armed", "open", "lent"))).limit(1)
+        with self._store.read() as connection:
+            if connection.execute(running).first() is None:
+                return
+        with self._store.write() as connection:
+            moment = self._store.moment(connection)
+            for before, after in (("armed", "expired"), ("open", "released")):
+                over = update(grants).where(
+                    _G.state == before, _G.mode != Mode.ALWAYS, _G.expires_at.is_not(None), OVER
+                )
+                connection.execute(over.values(state=after), at(moment))
             self._store.advance(connection, moment)
 
     def refused(self, mac: str, claimant: Claimant, reason: str) -> None:
@@ -372,9 +389,9 @@ class Release:
     def verifier(self, mac: str, secret_class: SecretClass) -> str | None:
         """A phone-wide secret to check a phone's answer against; it is compared with, never sent."""
         with self._store.read() as connection:
-            key = GrantKey(mac, PHONE_LINE, secret_class, Audience.PHONE)
-            row = _sealed(connection, [key]).get(key)
-        return None if row is None else self._open(key, row)
+            key = SecretKey(PHONE_LINE, secret_class)
+            row = standing_of(connection, mac).get(key)
+        return None if row is None else self._open(mac, key, row)
 
     def label(self, mac: str) -> str | None:
         """The ID of a phone's label, to check its answer against; it is compared with, never sent."""
@@ -386,28 +403,13 @@ class Release:
             return None
         return self._keyring.open(Sealed(row.label_key_id, row.label_box), label_place(mac))
 
-    def _take(
-        self,
-        connection: Connection,
-        moment: Moment,
-        keys: Collection[GrantKey],
-        claimant: Claimant,
-    ) -> dict[GrantKey, Row[Any]]:
-        parameters = at(moment) | {
-            "keys": [tuple(key) for key in keys],
-            "who": claimant.identity,
-            "address": claimant.address,
-            "proof": int(claimant.proof),
-        }
-        return {_grant_key(row): row for row in connection.execute(_TAKE, parameters)}
-
     def _suspect(
-        self, connection: Connection, moment: Moment, keys: Collection[GrantKey], claimant: Claimant
+        self, connection: Connection, moment: Moment, mac: str, keys: Collection[SecretKey], claimant: Claimant
     ) -> list[Event]:
         if not keys or claimant.proof >= Proof.LABEL:
             return []
         parameters = at(moment) | {
-            "keys": [tuple(key) for key in keys],
+            "keys": [(mac, *key, Audience.PHONE) for key in keys],
             "who": claimant.identity,
             "address": claimant.address,
             "contradicted": claimant.proof is Proof.NONE,
@@ -436,10 +438,8 @@ class Release:
         held = {grant.key: grant for grant in grants_of(connection, moment, [mac])[mac]}
         self.arm(connection, moment, [(key, _terms_again(held.get(key))) for key in keys], theft.ACTOR)
 
-    def _open(self, key: GrantKey, row: Row[Any]) -> str:
-        return self._keyring.open(
-            Sealed(row.key_id, row.box), place(key.mac, SecretKey(key.line, key.secret_class), row.version)
-        )
+    def _open(self, mac: str, key: SecretKey, row: Standing) -> str:
+        return self._keyring.open(Sealed(row.key_id, row.box), place(mac, key, row.version))
 
 
 def place(mac: str, key: SecretKey, version: int) -> str:
@@ -512,59 +512,30 @@ def _terms_again(grant: Grant | None) -> Policy:
     return Policy(grant.mode, grant.window_seconds, False, Proof.NONE, shred=grant.shred)
 
 
-def _release_event(key: GrantKey, taken: Row[Any], claimant: Claimant) -> Event:
+def _release_event(mac: str, key: SecretKey, taken: Taken, claimant: Claimant) -> Event:
     # "released" is written once a generation, and the database holds it unique; what follows is a repetition.
     name = "released" if taken.releases == 1 else "repeated"
     detail = {"from": claimant.address, "proof": claimant.proof.name.lower()}
-    return Event(name, claimant.identity, *key, taken.generation, detail)
+    return Event(name, claimant.identity, mac, *key, Audience.PHONE, taken.generation, detail)
 
 
-def _within_networks(keys: Collection[GrantKey], held: Sequence[Any], claimant: Claimant) -> Collection[GrantKey]:
+def _within_networks(
+    keys: Sequence[SecretKey], held: Mapping[SecretKey, Standing], claimant: Claimant
+) -> Sequence[SecretKey]:
     """The grants whose terms let that source address in; they were read under the write lock, so they stand."""
     shut = {
-        (row.line, row.secret_class)
-        for row in held
-        if row.networks is not None and not is_inside(claimant.address, json.loads(row.networks))
+        key
+        for key, grant in held.items()
+        if grant.networks is not None and not is_inside(claimant.address, json.loads(grant.networks))
     }
-    return [key for key in keys if (key.line, key.secret_class.value) not in shut] if shut else keys
-
-
-def _sealed(connection: Connection, keys: Collection[GrantKey]) -> dict[GrantKey, Row[Any]]:
-    wanted = {(key.mac, key.line, key.secret_class.value): key for key in keys}
-    rows = connection.execute(_SEALED, {"keys": list(wanted)})
-    return {wanted[row.mac, row.line, row.secret_class]: row for row in rows}
+    return [key for key in keys if key not in shut] if shut else keys
 
 
 _KEY = ("mac", "line", "secret_class", "audience")
 _THESE = tuple_(_G.mac, _G.line, _G.secret_class, _G.audience).in_(bindparam("keys", expanding=True))
 _WHO = bindparam("who", type_=String)
 _ADDRESS = bindparam("address", type_=String)
-_PROOF = bindparam("proof", type_=Integer)
 
-
-_TAKE = (
-    update(grants)
-    .where(
-        _THESE,
-        _G.min_proof <= _PROOF,
-        or_(
-            and_(_G.state == "armed", or_(_G.expires_at.is_(None), IN_TIME)),
-            and_(_G.state == "open", _G.mode == Mode.WINDOW, _G.claimant == _WHO, IN_TIME),
-            and_(_G.state == "open", _G.mode == Mode.ALWAYS),
-        ),
-    )
-    .values(
-        state="open",
-        claimant=_WHO,
-        claimed_from=_ADDRESS,
-        releases=_G.releases + 1,
-        released_at=WALL,
-        expires_at=func.coalesce(_G.expires_at, WALL + _G.window_seconds),
-        expires_boot=func.coalesce(_G.expires_boot, BOOT + _G.window_seconds),
-        boot_id=case((_G.expires_at.is_(None), BOOT_NOW), else_=_G.boot_id),
-    )
-    .returning(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation, _G.releases, _G.mode, _G.shred)
-)
 
 _SUSPECT = (
     update(grants)
@@ -581,16 +552,8 @@ _SUSPECT = (
     .returning(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation, _G.on_theft)
 )
 
-_STANDING = select(_G.line, _G.secret_class, _G.claimant, _G.networks).where(
-    _G.mac == bindparam("phone"), _G.audience == Audience.PHONE
-)
-
 _REARM = (
     update(grants)
     .where(*(_G[name] == bindparam(f"key_{name}") for name in _KEY))
     .values({column.name: bindparam(column.name) for column in grants.c if column.name not in _KEY})
-)
-
-_SEALED = select(secrets).where(
-    tuple_(secrets.c.mac, secrets.c.line, secrets.c.secret_class).in_(bindparam("keys", expanding=True))
 )

@@ -292,7 +292,8 @@ def application(parts: Parts, on_socket: bool) -> FastAPI:
         return {account: _account(account, body.secret_class) for account in body.accounts}
 
     def run_of(body: Claimed, actor: str) -> Claimant:
-        return Claimant(f"run:{parts.keyring.fingerprint(body.run_key)}", Proof.NONE, actor)
+        # Two AWX may count their jobs alike: a run is known by its token and its key.
+        return Claimant(f"run:{parts.keyring.fingerprint(f'{actor}/{body.run_key}')}", Proof.NONE, actor)
 
     @api.get("/tokens")
     def get_tokens(_actor: Annotated[str, needs(Scope.TOKENS_WRITE)]) -> dict[str, Any]:
