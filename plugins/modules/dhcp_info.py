@@ -56,7 +56,8 @@ options:
     type: str
   subnet:
     description:
-      - The phone's subnet, in CIDR notation. When not given, what differs in a subnet is named in RV(servers[].answers[].unless).
+      - The phone's subnet, in CIDR notation.
+      - When not given, what differs in a subnet is named in RV(servers[].answers[].unless).
     type: str
 requirements:
   - root on the managed host (C(become) set to V(true))
@@ -160,7 +161,7 @@ servers:
           type: str
           sample: ""
     answers:
-      description: Who wins, for each option in which the phones of each vendor look for their URL, what they prefer first.
+      description: Who wins, for each option in which phones of each vendor look for their URL, what they prefer first.
       type: list
       elements: dict
       contains:

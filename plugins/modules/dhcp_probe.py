@@ -38,8 +38,8 @@ options:
     aliases: [interface]
   vendors:
     description:
-      - Vendors whose phones are played, one phone for each (V(snom), V(yealink), V(gigaset)). It sends the vendor class,
-        the beginning of the MAC address and the parameter request list of such a phone.
+      - Vendors whose phones are played, one phone for each (V(snom), V(yealink), V(gigaset)).
+      - It sends the vendor class, the beginning of the MAC address and the parameter request list of such a phone.
       - When not given, one client is played that is nobody's phone, but for what the options below say.
     type: list
     elements: str
@@ -100,7 +100,7 @@ options:
   relay:
     description:
       - Asks O(server) directly, as the relay agent (router) of this address does, for phones in a network behind it.
-      - The server answers to that address. The answer is seen where it leaves the host, so run this on the server itself.
+      - The server answers to that address. The answer is seen where it leaves the host, so run this on the server.
     type: str
   timeout:
     description:
@@ -182,8 +182,8 @@ clients:
       sample: [1, 3, 6, 66, 67]
     provisioning_url:
       description:
-        - What it would take of the first offer (of O(server), where that is given), by its order of preference. Nothing if
-          there is none.
+        - What it would take of the first offer (of O(server), where that is given), by its order of preference.
+        - Nothing where it is offered none.
       type: str
       sample: http://198.18.0.1:50080/
     provisioning_source:
@@ -220,7 +220,7 @@ clients:
           type: float
           sample: 0.001
         options:
-          description: The options by code, each with its name, its value for people, and its bytes in hexadecimal digits.
+          description: The options by code, each with its name, its value for people, and its bytes as hexadecimal digits.
           type: dict
           sample:
             "66": {"name": "tftp-server-name", "value": "http://198.18.0.1:50080/", "hex": "687474703a2f2f"}

@@ -77,6 +77,20 @@ def open_backend(server: str, target: Target) -> Backend:
     return found[0](target)
 
 
+def serving_backends() -> t.List[t.Type[Backend]]:
+    """Every server that runs in this host's network."""
+    return [backend for backend in _BACKENDS if backend.serving()]
+
+
+def backends_here(server: str = "auto") -> t.List[t.Type[Backend]]:
+    """Every server on this host, or the one asked for; those that run first. Raises DhcpError when there is none."""
+    chosen = [backend for backend in _BACKENDS if server in ("auto", backend.name)]
+    found = [backend for backend in chosen if backend.serving() or backend.installed()]
+    if not found:
+        raise DhcpError("no DHCP server was found here (%s)" % ", ".join(backend.name for backend in chosen))
+    return sorted(found, key=lambda backend: not backend.serving())
+
+
 def run(request: Request) -> Outcome:
     """Make exactly `request.settings` ours on the server. Raises DhcpError, which says so if anything is changed."""
     backend = open_backend(request.server, request.target)

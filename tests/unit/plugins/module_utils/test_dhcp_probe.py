@@ -9,7 +9,7 @@ import struct
 
 import pytest
 
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp import probe
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp import packets, probe
 
 TRANSACTION = 0x12345678
 
@@ -26,7 +26,7 @@ OFFER = b"\x35\x01\x02\x36\x04\xc6\x12\x00\x01"
 
 
 def test_an_offer_is_decoded() -> None:
-    offer = probe.parse_offer(reply(b"\0" + OFFER + b"\x42\x03abc\xff\x42\x01x", b"name\0junk", b"boot"), TRANSACTION)
+    offer = packets.parse_offer(reply(b"\0" + OFFER + b"\x42\x03abc\xff\x42\x01x", b"name\0junk", b"boot"), TRANSACTION)
     assert offer is not None
     assert (offer.server, offer.address, offer.next_server) == ("198.18.0.1", "198.18.0.50", "198.18.0.9")
     assert (offer.sname, offer.file, offer.options[66]) == (b"name", b"boot", b"abc")
@@ -34,14 +34,14 @@ def test_an_offer_is_decoded() -> None:
 
 def test_a_long_option_is_put_together() -> None:
     long = b"\x42\xff" + b"a" * 255 + b"\x42\x02bc"
-    offer = probe.parse_offer(reply(OFFER + long + b"\xff"), TRANSACTION)
+    offer = packets.parse_offer(reply(OFFER + long + b"\xff"), TRANSACTION)
     assert offer is not None
     assert offer.options[66] == b"a" * 255 + b"bc"
 
 
 def test_options_may_go_on_in_file_and_sname() -> None:
     packet = reply(OFFER + b"\x34\x01\x03\xff", sname=b"\x43\x01b\xff", file=b"\x42\x01a\xff")
-    offer = probe.parse_offer(packet, TRANSACTION)
+    offer = packets.parse_offer(packet, TRANSACTION)
     assert offer is not None
     assert (offer.options[66], offer.options[67], offer.sname, offer.file) == (b"a", b"b", b"", b"")
 
@@ -58,24 +58,24 @@ def test_options_may_go_on_in_file_and_sname() -> None:
     ],
 )
 def test_everything_else_is_ignored(packet: bytes) -> None:
-    assert probe.parse_offer(packet, TRANSACTION) is None
+    assert packets.parse_offer(packet, TRANSACTION) is None
 
 
 def test_what_is_sent() -> None:
     client = probe.Client("00:04:13:92:2D:24", "snomD785", (1, 66))
-    payload = probe.build_discover(client, TRANSACTION)
+    payload = packets.build_discover(client, TRANSACTION)
     assert len(payload) >= 300
     assert payload[28:34] == bytes.fromhex("000413922d24")
     assert payload[10] == 0x80, "without an address, the answer must be broadcast"
     assert payload[240:].startswith(b"\x35\x01\x01" + b"\x3c\x08snomD785" + b"\x37\x02\x01\x42" + b"\xff")
-    frame = probe.build_frame(payload, b"\x02\0\0\0\0\x01")
+    frame = packets.build_frame(payload, b"\x02\0\0\0\0\x01")
     assert frame[:14] == b"\xff" * 6 + b"\x02\0\0\0\0\x01" + b"\x08\x00"
-    assert probe._checksum(frame[14:34]) == 0
+    assert packets.checksum(frame[14:34]) == 0
     pseudo = frame[26:34] + struct.pack("!BBH", 0, 17, len(frame) - 34)
-    assert probe._checksum(pseudo + frame[34:]) == 0
-    assert probe._payload_of(frame) == payload
+    assert packets.checksum(pseudo + frame[34:]) == 0
+    assert packets.payload_of(frame) == payload
 
 
 def test_no_request_list_at_all() -> None:
-    payload = probe.build_discover(probe.Client("000413922d24", None, None), TRANSACTION)
+    payload = packets.build_discover(probe.Client("000413922d24", None, None), TRANSACTION)
     assert payload[240:].startswith(b"\x35\x01\x01\xff")
