@@ -188,9 +188,10 @@ servers:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp import inspection
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp import description
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.backend import Target
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.errors import DhcpError
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.phones import phones
 
 
 def argument_spec() -> dict:
@@ -215,10 +216,10 @@ def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     params = module.params
     try:
-        servers = inspection.describe_servers(
+        servers = description.describe_servers(
             params["server"],
             Target(config_file=params["config_file"], control_socket=params["control_socket"]),
-            inspection.phones(params["vendors"], params["vendor_class"], params["mac"], None),
+            phones(params["vendors"], params["vendor_class"], params["mac"], None),
             params["subnet"],
         )
     except DhcpError as exc:

@@ -108,8 +108,8 @@ options:
         required: true
       encoding:
         description:
-          - How the value becomes bytes. V(auto) takes what the phones of O(options[].vendor) read, else what is usual for
-            the option, and V(string) for an unknown code.
+          - How the value becomes bytes. V(auto) takes what the phones of O(options[].vendor) read, else what is usual
+            for the option, and V(string) for an unknown code.
           - V(ipv4) and V(sip_servers) (RFC 3361) take addresses, V(hex) takes hexadecimal digits.
         type: str
         choices: [auto, string, ipv4, sip_servers, uint8, uint16, uint32, hex]

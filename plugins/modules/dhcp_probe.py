@@ -220,7 +220,7 @@ clients:
           type: float
           sample: 0.001
         options:
-          description: The options by code, each with its name, its value for people, and its bytes as hexadecimal digits.
+          description: The options by code, each with its name, its value for people, and its bytes in hexadecimal.
           type: dict
           sample:
             "66": {"name": "tftp-server-name", "value": "http://198.18.0.1:50080/", "hex": "687474703a2f2f"}
@@ -280,9 +280,10 @@ def argument_spec() -> dict:
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     try:
-        report = inspection.probe_phones(inspection.question(**module.params))
+        given = {name: module.params[name] for name in argument_spec()}  # without the aliases
+        report = inspection.probe_phones(inspection.question(**given))
     except DhcpError as exc:
-        module.fail_json(msg="\n".join(fault[:1].upper() + fault[1:] for fault in exc.faults), **exc.details)
+        module.fail_json(msg="\n".join(exc.faults), **exc.details)
     for finding in report["findings"]:
         module.warn(finding)
     module.exit_json(changed=False, **report)

@@ -3,21 +3,21 @@
 #
 # PRIVATE to this collection: may change at any time.
 
-"""What phones are told today: asked from the network (dhcp_probe), and read from the configuration (dhcp_info)."""
+"""What phones are told today: asked from the network, held against what is expected (dhcp_probe)."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 import typing as t
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from . import engine, probe
-from .backend import Backend, SetOption, Target
+from .backend import Target
 from .decoding import decode, known_name
 from .errors import DhcpError
 from .intent import encoded, folder_url, url_faults, vendor_url
-from .options import OPTIONS, display, option_name
+from .options import display, option_name
 from .packets import Offer
 from .phones import Phone, phones, same_value, taken
 from .vendors import VENDORS
@@ -92,9 +92,6 @@ def question(
     return Question(tuple(interfaces or ()), tuple(played), urls, options, server, relay, timeout, wait)
 
 
-# --- asked from the network ---
-
-
 def probe_phones(asked: Question) -> t.Dict[str, t.Any]:
     """The module's result: clients, servers, findings. Raises DhcpError when anything is not as expected."""
     interfaces = ["relay %s" % asked.relay] if asked.relay else list(asked.interfaces) or served_interfaces()
@@ -114,8 +111,8 @@ def probe_phones(asked: Question) -> t.Dict[str, t.Any]:
             )
         except probe.ProbeUnavailable as exc:
             raise DhcpError("cannot probe: %s" % exc) from exc
-        for phone, offers in zip(asked.phones, answers):
-            offers = _one_of_each(offers)
+        for index, phone in enumerate(asked.phones):
+            offers = _one_of_each(answers[index])
             clients.append(_client_result(phone, interface, offers, asked.server))
             servers.update(dict.fromkeys(offer.server for offer in offers))
             meant = [offer for offer in offers if asked.server in (None, offer.server)]
@@ -245,77 +242,5 @@ def _faults(phone: Phone, interface: str, meant: t.Sequence[Offer], asked: Quest
 
 def _table(rows: t.Sequence[t.Tuple[str, ...]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
-
-
-# --- read from the configuration ---
-
-
-def describe_servers(
-    server: str, target: Target, played: t.Sequence[Phone], subnet: t.Optional[str]
-) -> t.List[t.Dict[str, t.Any]]:
-    """Every DHCP server of this host (or the one asked for), those that run first. Raises DhcpError.
-
-    A server that cannot be read does not hide the others: its fault is told instead.
-    """
-    if subnet:
-        try:
-            subnet = str(ipaddress.IPv4Network(subnet))
-        except ValueError as exc:
-            raise DhcpError("subnet %s: %s" % (subnet, exc)) from None
-    backends = engine.backends_here(server)
-    if len(backends) > 1 and (target.config_file or target.control_socket):
-        names = ", ".join(backend.name for backend in backends)
-        raise DhcpError("config_file and control_socket belong to one server; say which with server (%s)" % names)
-    return [_describe(backend, target, played, subnet) for backend in backends]
-
-
-def _describe(
-    kind: t.Type[Backend], target: Target, played: t.Sequence[Phone], subnet: t.Optional[str]
-) -> t.Dict[str, t.Any]:
-    result: t.Dict[str, t.Any] = {
-        "server": kind.name,
-        "version": "",
-        "config_file": "",
-        "control_socket": None,
-        "running": kind.serving(),
-        "interfaces": [],
-        "options": [],
-        "answers": [],
-        "fault": None,
-    }
-    try:
-        backend = kind(target)
-        result.update(version=backend.version, config_file=backend.config_file)
-        backend.read()
-        result.update(
-            running=backend.running,
-            control_socket=backend.control_socket,
-            interfaces=backend.probe_interfaces(),
-            options=[_set_option(item) for item in backend.set_options() if item.code in _READ_BY_PHONES],
-        )
-        for phone in played:
-            for code in phone.vendor.reads if phone.vendor else (66, 67):
-                result["answers"].append(_answer(backend, phone, code, subnet))
-    except DhcpError as exc:
-        result["fault"] = str(exc)
-    return result
-
-
-#: What dhcp_info lists; the rest of a configuration is nobody's business here.
-_READ_BY_PHONES = frozenset(OPTIONS) | {code for vendor in VENDORS.values() for code in vendor.reads}
-
-
-def _set_option(item: SetOption) -> t.Dict[str, t.Any]:
-    return dict(asdict(item), option=known_name(item.code))
-
-
-def _answer(backend: Backend, phone: Phone, code: int, subnet: t.Optional[str]) -> t.Dict[str, t.Any]:
-    answer = backend.answer(code, phone.client, subnet)
-    return {
-        "client": phone.label,
-        "code": code,
-        "option": known_name(code),
-        "winner": _set_option(answer.winner) if answer.winner else None,
-        "unless": [_set_option(item) for item in answer.unless],
-    }
+    lines = ["  ".join(cell.ljust(widths[column]) for column, cell in enumerate(row)) for row in rows]
+    return "\n".join("  " + line.rstrip() for line in lines)

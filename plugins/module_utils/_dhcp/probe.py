@@ -104,14 +104,15 @@ def _packet_socket(interface: str) -> t.Tuple[socket.socket, bytes]:
     if packet_family is None:
         raise ProbeUnavailable("this system has no packet sockets")
     try:
-        sock = socket.socket(packet_family, socket.SOCK_RAW, 0)
+        sock = socket.socket(packet_family, socket.SOCK_RAW, 0 if interface else socket.htons(ETH_P_ALL))
     except PermissionError as exc:
         raise ProbeUnavailable("probing needs root (CAP_NET_RAW)") from exc
     try:
         program = b"".join(struct.pack("HBBI", *row) for row in _FILTER)
         buffer = ctypes.create_string_buffer(program)
         sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(_FILTER), ctypes.addressof(buffer)))
-        sock.bind((interface, ETH_P_ALL))
+        if interface:
+            sock.bind((interface, ETH_P_ALL))
         return sock, sock.getsockname()[4]
     except OSError as exc:
         sock.close()
@@ -143,7 +144,8 @@ def ask(
     A client is content with an offer that is `wanted` (given its place in `clients`; default: any offer). Listening
     ends `wait` seconds after all are content, or when no further client got its first offer for `timeout` seconds: a
     server that pings each address before it offers it makes the others wait. With `relay` (the addresses of a relay
-    agent and of the server), one is played instead, and `interface` is not looked at.
+    agent and of the server), one is played instead, and `interface` is not looked at. Without `wait`, the offer that
+    made a client content is its last.
 
     Raises ProbeUnavailable when this host cannot probe there.
     """
@@ -151,10 +153,11 @@ def ask(
     transactions = {(first + index) & 0xFFFFFFFF: index for index in range(len(clients))}
     offers: t.List[t.List[Offer]] = [[] for _client in clients]
     waiting = dict(transactions)
+    where = "relay agent %s, server %s" % relay if relay else "interface %s" % interface
     try:
         side: t.Union[_Interface, _RelayAgent] = _RelayAgent(*relay) if relay else _Interface(interface)
     except OSError as exc:
-        raise ProbeUnavailable("interface %s: %s" % (interface, exc.strerror or exc)) from exc
+        raise ProbeUnavailable("%s: %s" % (where, exc.strerror or exc)) from exc
     try:
         start = time.monotonic()
         end, next_send = start + timeout, start
@@ -175,7 +178,7 @@ def ask(
             if offer is None:
                 continue
             index, now = transactions[transaction], time.monotonic()
-            if offer in offers[index]:
+            if offer in offers[index] or (wait <= 0 and transaction not in waiting):
                 continue
             offers[index].append(replace(offer, seconds=round(now - start, 4)))
             if transaction in waiting:
@@ -186,7 +189,7 @@ def ask(
                     if not waiting:
                         end = now + wait
     except OSError as exc:
-        raise ProbeUnavailable("interface %s: %s" % (interface, exc.strerror or exc)) from exc
+        raise ProbeUnavailable("%s: %s" % (where, exc.strerror or exc)) from exc
     finally:
         side.close()
     return offers

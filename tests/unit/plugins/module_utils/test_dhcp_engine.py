@@ -86,17 +86,18 @@ class Network:
         self.silent: set[str] = set()
         self.server = "198.18.0.1"
         self._backend = backend
-        monkeypatch.setattr(probe, "discover", self.discover)
+        monkeypatch.setattr(probe, "ask", self.ask)
 
-    def discover(
-        self, interface: str, client: probe.Client, wanted: Any = None, timeout: float = 0
-    ) -> list[probe.Offer]:
+    def ask(
+        self, interface: str, clients: list[probe.Client], wanted: Any = None, timeout: float = 0
+    ) -> list[list[probe.Offer]]:
         calls = self._backend.calls
         when = "restored" if "restore" in calls else "after" if "apply" in calls else "before"
         calls.append(f"probe {when}")
         if when in self.silent:
-            return []
-        return [probe.Offer(self.server, "198.18.0.50", "0.0.0.0", b"", b"", {66: getattr(self, when)})]
+            return [[] for _client in clients]
+        offer = probe.Offer(self.server, "198.18.0.50", "0.0.0.0", b"", b"", {66: getattr(self, when)})
+        return [[offer] for _client in clients]
 
 
 @pytest.fixture
