@@ -12,7 +12,7 @@ import re
 import typing as t
 
 from .options import CODES, OPTIONS, display
-from .packets import parse_options
+from .packets import OPTION_END, OPTION_PAD
 
 #: code -> (name, how its bytes are read). Options that phones are given are in options.py; names as in the IANA
 #: registry of BOOTP and DHCP parameters, in the spelling of RFC 2132 and its successors.
@@ -91,11 +91,19 @@ def decode(code: int, data: bytes) -> str:
 
 
 def suboptions_of(data: bytes) -> t.Dict[int, bytes]:
-    """What is inside option 43 or 82 (RFC 2132 8.4), as far as it is made that way. Empty when it is not."""
+    """What is inside option 43 or 82 (RFC 2132 8.4); empty when its bytes are not made that way."""
     found: t.Dict[int, bytes] = {}
-    parse_options(data, found)
-    whole = sum(2 + len(value) for value in found.values())
-    return found if found and whole >= len(data.rstrip(b"\0\xff")) else {}
+    at = 0
+    while at < len(data) and data[at] != OPTION_END:
+        if data[at] == OPTION_PAD:
+            at += 1
+            continue
+        end = at + 2 + (data[at + 1] if at + 1 < len(data) else 255)
+        if end > len(data):
+            return {}
+        found[data[at]] = found.get(data[at], b"") + data[at + 2 : end]
+        at = end
+    return found
 
 
 def _addresses(data: bytes) -> str:
