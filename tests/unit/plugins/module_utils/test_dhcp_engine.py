@@ -200,6 +200,40 @@ def test_another_server_does_not_count(backend: FakeBackend, network: Network) -
     assert "not probed as a client: no offer on eth0" in outcome.warnings[0]
 
 
+def test_a_nul_byte_behind_66_is_no_fault(backend: FakeBackend, network: Network) -> None:
+    """dnsmasq puts one there."""
+    network.after = b"http://a/\0"
+    assert run().probe["clients"][0]["options"] == {"66": "http://a/"}
+
+
+def test_interfaces_and_clients_that_are_not_served_are_left_out(
+    backend: FakeBackend, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool for phones only: nobody's client is offered nothing. On one interface, nobody is; one cannot be probed."""
+    phone = ProbeCase("phone", probe.Client("000413617001"), {66: b"http://a/"})
+    plan = backend.plan
+
+    def with_phone(settings: Any, on_conflict: str) -> Plan:
+        planned = plan(settings, on_conflict)
+        planned.probes.append(phone)
+        return planned
+
+    def ask(interface: str, clients: list[probe.Client], *arguments: Any) -> list[list[probe.Offer]]:
+        if interface == "tun0":
+            raise probe.ProbeUnavailable("interface tun0 is not an Ethernet interface")
+        offers = network.ask(interface, clients, *arguments)
+        return [
+            offer if interface == "eth1" and client == phone.client else []
+            for client, offer in zip(clients, offers, strict=True)
+        ]
+
+    monkeypatch.setattr(backend, "plan", with_phone)
+    monkeypatch.setattr(backend, "probe_interfaces", lambda: ["eth0", "tun0", "eth1"])
+    monkeypatch.setattr(probe, "ask", ask)
+    outcome = run(probe="required")
+    assert [(item["client"], item["interface"]) for item in outcome.probe["clients"]] == [("phone", "eth1")]
+
+
 def test_a_probe_that_is_required(backend: FakeBackend, network: Network) -> None:
     network.silent = {"before"}
     with pytest.raises(DhcpError, match="probe is required but impossible: no offer on eth0; nothing was changed"):
