@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp import packets, probe
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp import inspection, packets, probe
 
 TRANSACTION = 0x12345678
 
@@ -142,6 +142,7 @@ def test_all_servers_are_heard_when_one_waits_for_them(monkeypatch: pytest.Monke
     assert [offer.server for offer in offers] == ["198.18.0.1", "198.18.0.9"], "and a repetition is no other offer"
 
 
+@pytest.mark.timeout(10)
 def test_silence_and_noise_both_end(monkeypatch: pytest.MonkeyPatch) -> None:
     wire = Wire(monkeypatch)
     start = time.monotonic()
@@ -155,6 +156,15 @@ def test_silence_and_noise_both_end(monkeypatch: pytest.MonkeyPatch) -> None:
     start = time.monotonic()
     probe.ask("eth0", CLIENTS, lambda _index, _offer: False, timeout=0.2)
     assert time.monotonic() - start < 1.5, "a server that never offers the same twice keeps nobody"
+
+
+def test_the_server_that_is_meant_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = Wire(monkeypatch)
+    wire.answers = lambda _client, transaction: [offer_of(9, transaction), offer_of(1, transaction, b"http://a/")]
+    asked = inspection.question(["eth0"], ["snom"], url="http://a/", server="198.18.0.1", timeout=2, wait=0)
+    report = inspection.probe_phones(asked)
+    assert report["clients"][0]["provisioning_url"] == "http://a/"
+    assert report["servers"] == ["198.18.0.9", "198.18.0.1"]
 
 
 def test_who_hears_a_broadcast(monkeypatch: pytest.MonkeyPatch) -> None:
