@@ -283,6 +283,8 @@ def main() -> None:
         given = {name: module.params[name] for name in argument_spec()}  # without the aliases
         report = inspection.probe_phones(inspection.question(**given))
     except DhcpError as exc:
+        for finding in exc.details.get("findings", []):
+            module.warn(finding)
         module.fail_json(msg="\n".join(exc.faults), **exc.details)
     for finding in report["findings"]:
         module.warn(finding)

@@ -194,7 +194,7 @@ def _findings(
     found = []
     for offer in meant:
         url = taken(phone.vendor, offer)
-        if not url.url:
+        if not url.url and phone.vendor is not None:
             found.append("%s is offered no provisioning URL by %s" % (who, offer.server))
         elif url.source.startswith("sname"):
             found.append(
