@@ -31,15 +31,16 @@ from dataclasses import replace
 from .packets import (
     ETH_P_IP,
     SERVER_PORT,
+    Client,
+    Offer,
     build_discover,
     build_frame,
     parse_offer,
     payload_of,
     transaction_of,
 )
-from .packets import Client as Client
-from .packets import Offer as Offer
 
+__all__ = ["Client", "Offer", "ProbeUnavailable", "ask", "discover"]
 ETH_P_ALL = 0x0003
 SO_ATTACH_FILTER = 26
 RESEND_SECONDS = 0.5

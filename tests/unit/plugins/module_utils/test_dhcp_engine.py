@@ -234,6 +234,22 @@ def test_interfaces_and_clients_that_are_not_served_are_left_out(
     assert [(item["client"], item["interface"]) for item in outcome.probe["clients"]] == [("phone", "eth1")]
 
 
+def test_on_an_interface_that_was_named_another_server_counts_where_ours_is_silent(
+    backend: FakeBackend, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network.server = "198.18.0.254"
+    assert run(probe_interface="veth0").probe["clients"][0]["server"] == "198.18.0.254"
+
+    def beside_a_rival(interface: str, clients: list[probe.Client], *arguments: Any) -> list[list[probe.Offer]]:
+        network.server = "198.18.0.1"
+        rival = probe.Offer("198.18.0.254", "198.18.0.50", "0.0.0.0", b"", b"", {66: b"http://rival/"})
+        return [[*offers, rival] for offers in network.ask(interface, clients, *arguments)]
+
+    backend.calls.clear()
+    monkeypatch.setattr(probe, "ask", beside_a_rival)
+    assert run(probe_interface="veth0").probe["clients"][0]["server"] == "198.18.0.1"
+
+
 def test_a_probe_that_is_required(backend: FakeBackend, network: Network) -> None:
     network.silent = {"before"}
     with pytest.raises(DhcpError, match="probe is required but impossible: no offer on eth0; nothing was changed"):
