@@ -282,6 +282,7 @@ class _Prober:
             )
 
         answers = probe.ask(interface, [case.client for case in cases], wanted, timeout)
-        if self._given_interface and not as_expected and not any(is_own(offer) for item in answers for offer in item):
-            self._trusts_all = True  # The server may be called otherwise there; a person has named the interface.
+        if self._given_interface and not self.answered and not any(is_own(offer) for item in answers for offer in item):
+            # Before the change only: the server may be called otherwise where a person says that it answers.
+            self._trusts_all = True
         return [[offer for offer in offers if is_own(offer)] for offers in answers]

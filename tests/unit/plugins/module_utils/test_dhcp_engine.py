@@ -249,6 +249,11 @@ def test_on_an_interface_that_was_named_another_server_counts_where_ours_is_sile
     monkeypatch.setattr(probe, "ask", beside_a_rival)
     assert run(probe_interface="veth0").probe["clients"][0]["server"] == "198.18.0.1"
 
+    network.silent = {"after", "restored"}
+    backend.calls.clear()
+    with pytest.raises(DhcpError, match=r"nothing is offered.* was not proved"):
+        run(probe_interface="veth0")
+
 
 def test_a_probe_that_is_required(backend: FakeBackend, network: Network) -> None:
     network.silent = {"before"}
