@@ -72,6 +72,10 @@ class KeaBackend(Backend):
         return self._version
 
     @property
+    def control_socket(self) -> t.Optional[str]:
+        return self._socket.path if self._socket is not None else None
+
+    @property
     def running(self) -> bool:
         return self._running_config is not None
 

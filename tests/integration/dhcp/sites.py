@@ -115,7 +115,8 @@ class Site:
 
     def module(self, name: str = "dhcp_options", check: bool = False, **arguments: Any) -> Answer:
         """Run a module itself, in the server's network namespace, with its real argument specification."""
-        arguments = {"config_file": str(self.config), **arguments}
+        if name != "dhcp_probe":  # which asks from the network
+            arguments = {"config_file": str(self.config), **arguments}
         arguments |= {"_ansible_check_mode": check, "_ansible_diff": True, "_ansible_remote_tmp": str(self.folder)}
         done = subprocess.run(
             self.inside(self.python, "-m", f"{MODULES}.{name}"),

@@ -53,6 +53,7 @@ def test_an_entry_goes_before_the_vendor_table() -> None:
         ({"subnet": "198.18.0.0/24"}, "subnet 198.18.0.0/24"),
         ({"vendor": "yealink"}, "vendor class yealink"),
         ({"vendor_class": "snomM"}, "vendor class option 60 snomM"),
+        ({"oui": "00:04:F2"}, "vendor class OUI 0004f2"),
         ({"mac": "0004.1392-2D24"}, "phone 00:04:13:92:2d:24"),
     ],
 )
