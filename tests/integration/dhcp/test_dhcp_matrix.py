@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp import engine
+
 from .sites import Site
 
 pytestmark = pytest.mark.root
@@ -35,10 +37,14 @@ LEVELS: dict[str, tuple[dict[str, str], tuple[str, str | None], bool]] = {
 ASKS: dict[str, list[int] | None] = {"asks for 66": [1, 3, 66], "asks for others": [1, 3], "sends no list": None}
 
 
-@pytest.fixture(params=["site"])
+#: The site of each server that has an adapter.
+SITES = {"kea": "site", "dnsmasq": "dnsmasq_site", "dhcpd": "dhcpd_site"}
+
+
+@pytest.fixture(params=[name for name in engine.SERVERS if name != "auto"])
 def server(request: pytest.FixtureRequest) -> Site:
     """Each server in turn, running with its administrator's configuration."""
-    site: Site = request.getfixturevalue(request.param)
+    site: Site = request.getfixturevalue(SITES[request.param])
     return site
 
 
