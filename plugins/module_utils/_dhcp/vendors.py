@@ -32,7 +32,7 @@ class Vendor:
     request_list: t.Tuple[int, ...] = ()
     #: 66 and 67 inside option 43 win over those outside; 67 names a file in the folder that 66 names.
     reads_encapsulated: bool = False
-    #: How it reads an option, where that is not what options.py says: code -> encoding.
+    #: What else it reads, and in which encoding: code -> one of options.ENCODINGS.
     encodings: t.Mapping[int, str] = field(default_factory=dict)
 
 
@@ -59,6 +59,7 @@ VENDORS: t.Dict[str, Vendor] = {
             sends_class="snomD785",
             request_list=(1, 3, 4, 6, 12, 15, 42, 43, 51, 66, 67, 120, 125, 133),
             reads_encapsulated=True,
+            encodings={42: "ipv4", 120: "sip_servers", 132: "string", 133: "string"},
         ),
         # Option 60 is "yealink" unless changed (static.auto_provision.dhcp_option.option60_value). Order of preference
         # from the administrator guides: custom options (160, 161 by default), then 66, then 43. Given a folder, a
@@ -72,6 +73,7 @@ VENDORS: t.Dict[str, Vendor] = {
             (160, 161, 66, 43),
             sends_class="yealink",
             request_list=(1, 3, 4, 6, 12, 15, 42, 43, 66, 132, 160, 161),
+            encodings={42: "ipv4", 132: "string"},
         ),
         # N670, N870 and Maxwell are known by their OUI: what they send as option 60 is not documented. Option 114 is
         # primary and overrides 66 (wiki.gigaset.com, provisioning by DHCP), so both carry the same URL. Without a
@@ -86,6 +88,7 @@ VENDORS: t.Dict[str, Vendor] = {
             (114, 66),
             url_suffix="%MACD.xml",
             request_list=(1, 3, 6, 15, 42, 66, 114),
+            encodings={42: "ipv4"},
         ),
     )
 }
