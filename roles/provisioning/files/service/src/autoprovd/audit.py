@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, insert, select, text
 from sqlalchemy.exc import DatabaseError
 
 from autoprovd.faults import Refused
@@ -275,7 +275,8 @@ def _detail(text: str | None) -> dict[str, Any] | str:
 def removed_generations(connection: Connection, macs: Iterable[str]) -> dict[str, int]:
     """The last generation of phones that were removed once, so that a returning phone starts behind it."""
     wanted = set(macs)
-    rows = connection.execute(select(audit.c.mac, audit.c.generation).where(audit.c.event == "removed"))
+    # As text: with a parameter the databases would not see that their index is of just these rows.
+    rows = connection.execute(select(audit.c.mac, audit.c.generation).where(text("event = 'removed'")))
     found: dict[str, int] = {}
     for row in rows:
         if row.mac in wanted:
