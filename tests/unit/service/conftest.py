@@ -125,9 +125,14 @@ class WrittenNeighbours(Neighbours):
 
     def __init__(self) -> None:
         self.table: dict[str, str] = {}
+        self.network: set[str] = set()
+        """Addresses that have to be in the table."""
 
     def mac_of(self, address: str) -> str | None:
         return self.table.get(address)
+
+    def belongs_here(self, address: str) -> bool:
+        return address in self.network
 
 
 class Box:

@@ -26,7 +26,7 @@ class Address(NamedTuple):
 def parse_address(text: str) -> Address:
     """``host:port``; an IPv6 host stands in brackets."""
     host, separator, port = text.rpartition(":")
-    if not separator or not host or not port.isdigit() or not 0 <= int(port) < 65536:
+    if not separator or not host or not (port.isascii() and port.isdecimal()) or not 0 <= int(port) < 65536:
         raise ValueError(f"{text!r} is not an address with a port, such as 0.0.0.0:50080 or [::]:50080")
     return Address(host.strip("[]"), int(port))
 

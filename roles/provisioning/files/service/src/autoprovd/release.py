@@ -128,7 +128,7 @@ class Grant:
         """Whether a claim could change it or be answered; the database decides, this saves asking it in vain."""
         state = self.state_at(moment)
         if state == "armed":
-            return True
+            return self.falls_short(claimant) is None
         if state == "open" and self.mode is Mode.ALWAYS:
             return claimant.proof >= self.min_proof
         if state == "open" and claimant.identity == self.claimant:

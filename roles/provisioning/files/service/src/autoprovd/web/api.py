@@ -353,7 +353,7 @@ def _mac(text: str) -> str:
 
 def _account(text: str, secret_class: SecretClass) -> Account:
     mac, _slash, line = text.partition("/")
-    if not line.isdigit():
+    if not (line.isascii() and line.isdecimal() and len(line) < 10):
         raise Refused("invalid", f"{text!r} is not an account; write <MAC>/<line>, such as 000413922d24/1")
     return _mac(mac), SecretKey(int(line), secret_class)
 

@@ -32,6 +32,7 @@ from autoprovd.release import Claimant, Release
 from autoprovd.vendors import agent_of
 from autoprovd.vendors.base import Agent
 from autoprovd.web import digest
+from autoprovd.web.guesses import Guesses
 from autoprovd.web.protocol import CERTIFICATE
 
 PROTECTED_FOLDER = "a"
@@ -43,9 +44,8 @@ _CONDITIONS = frozenset(
     (b"range", b"if-range", b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since")
 )
 _LONGEST_PATH, _LONGEST_USER_AGENT = 160, 256
-_MOST_WRONG_ANSWERS = 10
-_WRONG_ANSWER_SECONDS = 60.0
-
+_UNSEEN_SECONDS, _UNSEEN_LOOKS = 0.3, 3
+"""How long to look for a phone that the neighbour table does not vouch for, before it is taken for a stranger."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -90,7 +90,7 @@ class PhoneFiles:
         self._neighbours = neighbours
         self._leases = leases or Leases([])
         self._digest = digest.Digest()
-        self._wrong_answers: dict[str, tuple[int, float]] = {}
+        self._guesses = Guesses()
         # Two pools, so that claims waiting for the one writer never keep a phone from its entry.
         self._readers = ThreadPoolExecutor(4, "read")
         self._claimers = ThreadPoolExecutor(4, "claim")
@@ -112,6 +112,8 @@ class PhoneFiles:
             return _plain(405, "only GET is answered here", {"allow": "GET, HEAD"}), "refused"
         asked = _asked(path[:_LONGEST_PATH], headers.get(b"user-agent", b"")[:_LONGEST_USER_AGENT])
         source = _address(scope)
+        if not source:  # it closed its connection before it was looked at: nobody knows who it was
+            return _plain(400, "the connection is gone"), "refused"
         try:
             if self._freshness is not None:
                 await self._freshness.run()
@@ -177,6 +179,11 @@ class PhoneFiles:
             wants = "its provisioning credentials" if protected else "the ID of its label"
             return self._challenge(scope, f"the phone was asked for {wants}")
         claimant = self._claimant(scope, entry, source, proof)
+        for _look in range(_UNSEEN_LOOKS):
+            if not (entry.waiting and claimant.identity.startswith(_UNSEEN)):
+                break
+            await asyncio.sleep(_UNSEEN_SECONDS)  # the kernel may just be asking it
+            claimant = self._claimant(scope, entry, source, proof)
         if claimant.proof is not Proof.NONE and proof is Proof.CREDENTIALS and entry.unconfirmed:
             await self._off_loop(self._release.confirm, entry.mac, claimant)
             await self._off_loop(self._directory.forget, [entry.mac])
@@ -184,6 +191,8 @@ class PhoneFiles:
         # The high water is the database's; a clock set back is caught there, when the claim is made.
         if hindrance is None and file.gaps and entry.concerns(claimant, self._clock):
             return await self._claim(entry, file, claimant)
+        if hindrance is None and entry.waiting:
+            hindrance = _refusal(entry, file, claimant)
         outcome = _locked(file, headers, claimant.proof, hindrance)
         # Who shows the credentials has everything, and only looks for news.
         if file.gaps and outcome.outcome == "without secrets" and proof is not Proof.CREDENTIALS:
@@ -201,12 +210,20 @@ class PhoneFiles:
                 return Claimant(f"certificate:{certified}", fits, source)
         if proof is not None:
             return Claimant(f"{proof.name.lower()}:{entry.mac}", proof, source)
-        known = self._known_as(source)
-        if entry.waiting and (known is None or known[1] != entry.mac):
-            # It matters now, and the phone may have come to its address within the last second.
-            self._neighbours.look_again()
-            self._leases.look_again()
+        try:
             known = self._known_as(source)
+            if entry.waiting and (known is None or known[1] != entry.mac):
+                # It matters now, and the phone may have come to its address within the last second.
+                self._neighbours.look_again()
+                self._leases.look_again()
+                known = self._known_as(source)
+            unseen = entry.waiting and (known is None or known[0] == "lease") and self._neighbours.belongs_here(source)
+        except OSError as error:
+            if entry.waiting:
+                raise Refused("unavailable", f"the kernel does not say who is asking: {error.strerror}") from None
+            known, unseen = None, False
+        if unseen:
+            return Claimant(f"{_UNSEEN}{source}", Proof.NONE, source)
         if known is None:
             return Claimant(f"address:{source}", Proof.ADDRESS, source)
         witness, mac = known
@@ -225,12 +242,16 @@ class PhoneFiles:
         credentials = digest.parse(header)
         if credentials is None or (credentials.scheme == "basic" and scope["scheme"] != "https"):
             return self._wrong(scope, entry, "it answered with something other than Digest")
-        count, since = self._wrong_answers.get(entry.mac, (0, 0.0))
-        if count >= _MOST_WRONG_ANSWERS and time.monotonic() - since < _WRONG_ANSWER_SECONDS:
-            response = _plain(429, "too many wrong answers", {"retry-after": "60"})
-            claimant = self._claimant(scope, entry, _address(scope), None)
+        source = _address(scope)
+        claimant = self._claimant(scope, entry, source, None)
+        is_phone = claimant.proof >= Proof.NEIGHBOUR
+        # Counted before it is judged, and before anything is awaited: however many come at once.
+        seconds = self._guesses.wait(entry.mac, source, is_phone)
+        if seconds:
+            response = _plain(429, "too many wrong answers", {"retry-after": str(int(seconds) + 1)})
             self._release.refused(entry.mac, claimant, "too many wrong passwords")
-            return _Outcome(response, "refused", "too many wrong passwords; it may try again in a minute")
+            log.event("too many wrong passwords", 30, mac=entry.mac, source=source)
+            return _Outcome(response, "refused", f"too many wrong passwords; try again in {int(seconds) + 1} seconds")
         for proof, passwords in (await self._off_loop(self._passwords, entry)).items():
             if credentials.scheme == "basic":
                 fits: bool | None = digest.check_basic(credentials, passwords)
@@ -239,16 +260,12 @@ class PhoneFiles:
                 if scope["query_string"]:
                     target += "?" + scope["query_string"].decode("latin-1")
                 fits = self._digest.check(credentials, scope["method"], target, passwords)
+            if fits is not False:
+                self._guesses.was_right(entry.mac, source, is_phone)
             if fits is None:
                 return self._challenge(scope, "its nonce was used up", stale=True)
             if fits and _is_user(credentials.user, entry.mac):
-                self._wrong_answers.pop(entry.mac, None)
                 return proof
-        if time.monotonic() - since >= _WRONG_ANSWER_SECONDS:
-            count, since = 0, time.monotonic()
-        if len(self._wrong_answers) > 10_000:
-            self._wrong_answers.clear()
-        self._wrong_answers[entry.mac] = (count + 1, since)
         return self._wrong(scope, entry, "its user name or password is wrong")
 
     def _passwords(self, entry: Entry) -> dict[Proof, list[str]]:
@@ -330,7 +347,9 @@ class _Shared:
 
 _PROOF_NAMES = {proof: proof.name.lower() for proof in Proof}
 _NOTHING_ARMED = "nothing is armed for this claimant"
+_UNSEEN = "unseen:"
 _CONTRADICTED = {
+    "unseen": "the source address is on this network, and the neighbour table vouches for nobody there",
     "neighbour": "the neighbour table knows the source address with another MAC address",
     "lease": "a DHCP lease gives the source address to another MAC address",
     "certificate": "its certificate is that of another phone",

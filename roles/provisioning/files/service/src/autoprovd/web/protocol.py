@@ -1,8 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The autoprov authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One write to the network for a response, instead of one for its head and one for its body.
+"""uvicorn's HTTP/1.1, with what phones need: one write for a response, and limits for who means ill.
 
-The second write costs a system call and wakes the peer twice; on small files that is a quarter of the whole request.
+A second write, for the body, costs a system call and wakes the peer twice; on small files that is a quarter of the
+whole request.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from typing import Any
+from collections import Counter
+from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -48,12 +50,75 @@ class _Gathering:
         return getattr(self._transport, name)
 
 
+_MOST_HEAD_BYTES = 32 * 1024
+_HEAD_SECONDS = 10.0
+_MOST_CONNECTIONS = 2000
+"""Of one source address: a whole site may stand behind one, and all its phones may boot at once."""
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
 class Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1, on a gathering transport."""
+    """uvicorn's HTTP/1.1, on a gathering transport, that waits neither long nor for much until it has a request."""
+
+    _open: ClassVar[Counter[str]] = Counter()
+    """Connections by source address."""
+
+    _source = ""
+    _in_head = True
+    _head_bytes = 0
+    _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A connection came in."""
         super().connection_made(_Gathering(transport))  # type: ignore[arg-type]
+        self._source = self.client[0] if self.client else ""
+        self._open[self._source] += 1
+        if self._open[self._source] > _MOST_CONNECTIONS:
+            self.transport.close()
+            return
+        self._timer = self.loop.call_later(_HEAD_SECONDS, self._too_slow)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It ended."""
+        super().connection_lost(exc)
+        self._stop_timer()
+        self._open[self._source] -= 1
+        if self._open[self._source] <= 0:
+            del self._open[self._source]
+
+    def data_received(self, data: bytes) -> None:
+        """A part of a request, or of several."""
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MOST_HEAD_BYTES:
+                self.transport.write(_TOO_LARGE)
+                self.transport.close()
+                return
+        super().data_received(data)
+        # Only what did not come at once is waited for: a request in one packet costs no timer.
+        if self._in_head and self._head_bytes and self._timer is None:
+            self._timer = self.loop.call_later(_HEAD_SECONDS, self._too_slow)
+
+    def on_headers_complete(self) -> None:
+        """All of a request but its body is here."""
+        self._in_head = False
+        self._head_bytes = 0
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """A request ends; the next one may follow."""
+        super().on_message_complete()
+        self._in_head = True
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        self.transport.close()
 
 
 CERTIFICATE = "autoprov.certificate"
