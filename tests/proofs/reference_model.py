@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from autoprovd.grants import Claimant
 from autoprovd.model import SecretClass, SecretKey
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant
 
 MOST_LENDINGS = 3
 STARTS_AT_ARMING = {SecretClass.SIP, SecretClass.MENU}

@@ -13,10 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from autoprovd import audit
 from autoprovd.clock import Clock
 from autoprovd.faults import Refused
+from autoprovd.grants import Claimant
 from autoprovd.lending import Lending
 from autoprovd.model import SecretKey
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant, Release
+from autoprovd.release import Release
 from autoprovd.sealing import Keyring
 from autoprovd.site import Selection, Site
 from autoprovd.store import Store

@@ -31,7 +31,8 @@ from autoprovd.site import Site
 from autoprovd.store import Store
 from autoprovd.store.schema import metadata
 from autoprovd.tokens import Tokens
-from autoprovd.web import api, phones
+from autoprovd.web import phones
+from autoprovd.web.parts import Parts
 from tests.postgres import Cluster, binaries
 from tests.postgres import folder as postgres_folder
 
@@ -157,7 +158,7 @@ class Box:
         self.tokens = Tokens(self.store, self.keyring)
         self.neighbours = WrittenNeighbours()
         self.phone_files = phones.PhoneFiles(self.directory, self.release, self.clock, self.neighbours)
-        self.parts = api.Parts(self.store, self.keyring, self.release, self.site, self.overview, self.tokens)
+        self.parts = Parts(self.store, self.keyring, self.release, self.site, self.overview, self.tokens)
 
     async def get(
         self,

@@ -23,9 +23,9 @@ from sqlalchemy import delete, insert, select, text, update
 from autoprovd import audit, cli
 from autoprovd.audit import Event
 from autoprovd.faults import Refused
+from autoprovd.grants import Claimant
 from autoprovd.model import SecretClass, SecretKey
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant
 from autoprovd.site import Selection
 from autoprovd.store.schema import audit as table
 from autoprovd.store.witness import Head

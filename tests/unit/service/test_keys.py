@@ -19,10 +19,11 @@ from sqlalchemy import select, update
 from autoprovd import __main__ as program
 from autoprovd import audit, sealing
 from autoprovd.faults import Refused
+from autoprovd.grants import Claimant
 from autoprovd.keys import Keys, refuse_retirement
 from autoprovd.model import SecretClass, SecretKey
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant, Release
+from autoprovd.release import Release
 from autoprovd.sealing import Keyring
 from autoprovd.site import Site
 from autoprovd.store import fact, set_fact

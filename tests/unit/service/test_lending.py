@@ -14,10 +14,10 @@ from sqlalchemy import func, select
 
 from autoprovd import audit
 from autoprovd.faults import Refused
+from autoprovd.grants import MOST_LENDINGS, Claimant, Grant, grants_of
 from autoprovd.lending import Account
 from autoprovd.model import Audience, SecretClass, SecretKey
 from autoprovd.policy import Proof
-from autoprovd.release import MOST_LENDINGS, Claimant, Grant, grants_of
 from autoprovd.site import Selection
 from autoprovd.store.schema import audit as audit_table
 from autoprovd.store.schema import grants

@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
+from autoprovd.grants import Claimant
 from autoprovd.leases import Leases
 from autoprovd.neighbours import Neighbours
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant
 from autoprovd.web.digest import REALM, Digest, parse
 from autoprovd.web.phones import PhoneFiles
 

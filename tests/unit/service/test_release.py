@@ -11,9 +11,9 @@ from sqlalchemy import update
 
 from autoprovd import audit
 from autoprovd.faults import Refused
+from autoprovd.grants import Claimant
 from autoprovd.model import Audience, SecretClass, SecretKey
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant
 from autoprovd.site import Selection
 from autoprovd.store import fact
 from autoprovd.store.schema import secrets

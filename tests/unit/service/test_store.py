@@ -18,9 +18,9 @@ from autoprovd import audit, backup
 from autoprovd.clock import DatabaseClock
 from autoprovd.config import Config
 from autoprovd.faults import Refused
+from autoprovd.grants import Claimant
 from autoprovd.model import SecretClass, SecretKey
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant
 from autoprovd.sealing import Keyring
 from autoprovd.site import Selection
 from autoprovd.store import Store, set_fact

@@ -20,9 +20,9 @@ from starlette.types import Receive, Scope, Send
 
 from autoprovd import metrics
 from autoprovd.clock import Clock
+from autoprovd.grants import Claimant, Grant, grants_of
 from autoprovd.model import Audience, Phone, SecretKey
 from autoprovd.policy import Mode
-from autoprovd.release import Claimant, Grant, grants_of
 from autoprovd.render import Document, Syntax
 from autoprovd.store import Store, insert_into
 from autoprovd.store.schema import documents, phones, recent_requests

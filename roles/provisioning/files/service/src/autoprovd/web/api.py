@@ -21,17 +21,14 @@ from starlette.concurrency import run_in_threadpool
 from autoprovd import __version__, log, metrics
 from autoprovd.clock import iso_time
 from autoprovd.faults import Fault, Refused
-from autoprovd.keys import Keys
-from autoprovd.lending import Account, Lending
+from autoprovd.grants import Claimant
+from autoprovd.lending import Account
 from autoprovd.model import Audience, Mac, SecretClass, SecretKey, parse_mac
-from autoprovd.overview import Overview
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant, Release
-from autoprovd.sealing import Keyring
-from autoprovd.site import Selection, Site
-from autoprovd.store import Store
-from autoprovd.tokens import ALL_SCOPES, Scope, Token, Tokens
+from autoprovd.site import Selection
+from autoprovd.tokens import ALL_SCOPES, Scope, Token
 from autoprovd.web import records
+from autoprovd.web.parts import Parts
 
 _STATUS = {
     "invalid": 422,
@@ -105,29 +102,6 @@ class TokenList(_Body):
     tokens: list[Token]
     purge: bool = False
     dry_run: bool = False
-
-
-class Parts:
-    """What the API is made of."""
-
-    def __init__(
-        self,
-        store: Store,
-        keyring: Keyring,
-        release: Release,
-        site: Site,
-        overview: Overview,
-        tokens: Tokens,
-        keys: Keys | None = None,
-    ) -> None:
-        self.store = store
-        self.keyring = keyring
-        self.release = release
-        self.lending = Lending(store, keyring)
-        self.site = site
-        self.overview = overview
-        self.tokens = tokens
-        self.keys = keys or Keys(store, keyring)
 
 
 def _actor(parts: Parts, scope: Scope, on_socket: bool) -> Callable[[Request], str]:

@@ -24,11 +24,12 @@ from autoprovd import log, metrics
 from autoprovd.clock import Clock
 from autoprovd.directory import Directory, Entry, File, Request
 from autoprovd.faults import Refused
+from autoprovd.grants import Claimant
 from autoprovd.leases import Leases
 from autoprovd.model import SecretClass, parse_mac
 from autoprovd.neighbours import Neighbours
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant, Release
+from autoprovd.release import Release
 from autoprovd.vendors import agent_of
 from autoprovd.vendors.base import Agent
 from autoprovd.web import digest
