@@ -10,11 +10,8 @@ import sys
 import tomllib
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from tests.proofs import tally
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -61,30 +58,6 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     refuse_skip(report)
     return report
-
-
-# -- what the proofs counted: in one process, or brought together from several ---
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand over what this worker counted, where there are several."""
-    output = getattr(session.config, "workeroutput", None)
-    if output is not None:
-        output["counts"] = tally.counts()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    """Take over what a worker counted."""
-    tally.add(getattr(node, "workeroutput", {}).get("counts", {}))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the proofs counted."""
-    for number, line in enumerate(tally.table()):
-        if number == 0:
-            terminalreporter.section("what the proofs counted")
-        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
