@@ -65,7 +65,9 @@ def unpacked(release: str) -> Path:
             pytest.skip(f"needs mmdebstrap to unpack Debian {release}: apt-get install mmdebstrap")
         started = folder.with_suffix(".new")
         shutil.rmtree(started, ignore_errors=True)
-        command = ["mmdebstrap", *words, release, str(started), mirror()]
+        # In a mount namespace of its own: what it mounts is gone with it, even when it is killed.
+        private = ["unshare", "--mount", "--propagation", "private"]
+        command = [*private, "mmdebstrap", *words, release, str(started), mirror()]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
         if done.returncode != 0:
             said = " ".join(line for line in done.stderr.splitlines() if line.startswith("E:"))[-500:]
