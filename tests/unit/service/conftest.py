@@ -23,7 +23,7 @@ from autoprovd.clock import Clock
 from autoprovd.directory import Directory
 from autoprovd.keys import Keys
 from autoprovd.lending import Lending
-from autoprovd.neighbours import Neighbours
+from autoprovd.neighbours import Neighbours, Sight
 from autoprovd.overview import Overview
 from autoprovd.release import Release
 from autoprovd.sealing import Keyring
@@ -128,12 +128,16 @@ class WrittenNeighbours(Neighbours):
         self.table: dict[str, str] = {}
         self.network: set[str] = set()
         """Addresses that have to be in the table."""
+        self.called: list[str] = []
 
     def mac_of(self, address: str) -> str | None:
         return self.table.get(address)
 
-    def belongs_here(self, address: str) -> bool:
-        return address in self.network
+    def look(self, address: str) -> Sight:
+        return Sight(self.mac_of(address), address in self.network)
+
+    def call(self, address: str) -> None:
+        self.called.append(address)
 
 
 class Box:

@@ -110,7 +110,9 @@ def test_a_neighbour_that_is_younger_than_the_last_look_counts(site: Site, monke
     table: dict[str, str] = {}
     neighbours = Neighbours()
     monkeypatch.setattr(neighbours._kernel, "neighbours", table.copy)
-    monkeypatch.setattr(neighbours._kernel, "is_neighbour", lambda address: False)
+    monkeypatch.setattr(neighbours._kernel, "neighbour", lambda address, interface: table.get(address))
+    monkeypatch.setattr(neighbours._kernel, "interface_to", lambda address: 2)
+    monkeypatch.setattr("autoprovd.web.phones._UNSEEN_SECONDS", ())
     box = site.box
     box.phone_files = PhoneFiles(box.directory, box.release, box.clock, neighbours)
     site.rules({"proof": "neighbour"})
@@ -123,7 +125,7 @@ def test_a_neighbour_that_is_younger_than_the_last_look_counts(site: Site, monke
 def test_who_is_on_this_network_and_not_in_the_table_is_a_stranger(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """As one who stopped answering the kernel's questions, so that it forgot whose MAC address that was."""
     site.rules()
-    monkeypatch.setattr("autoprovd.web.phones._UNSEEN_SECONDS", 0.0)
+    monkeypatch.setattr("autoprovd.web.phones._UNSEEN_SECONDS", (0.0, 0.0, 0.0))
     site.box.neighbours.network.add(SOURCE)
     assert site.ask() == []
     told = "the source address is on this network, and the neighbour table vouches for nobody there"
@@ -143,7 +145,7 @@ def test_a_phone_the_kernel_is_just_asking_for_is_waited_for(site: Site, monkeyp
         looks.append(address)
         return SNOM if len(looks) > 4 else None
 
-    monkeypatch.setattr("autoprovd.web.phones._UNSEEN_SECONDS", 0.0)
+    monkeypatch.setattr("autoprovd.web.phones._UNSEEN_SECONDS", (0.0, 0.0, 0.0))
     monkeypatch.setattr(site.box.neighbours, "mac_of", mac_of)
     assert site.ask() == list(SECRETS)
 

@@ -98,7 +98,7 @@ class Grant:
         if state == "armed":
             return self.falls_short(claimant) is None
         if state == "open" and self.mode is Mode.ALWAYS:
-            return claimant.proof >= self.min_proof
+            return self.falls_short(claimant) is None
         if state == "open" and claimant.identity == self.claimant:
             return self.mode is Mode.WINDOW
         return state == "open" or (state == "released" and self.is_suspicious(claimant))

@@ -8,26 +8,38 @@ is not vouched for, is therefore no better than one whom the table contradicts.
 
 from __future__ import annotations
 
-import fcntl
 import ipaddress
 import os
 import socket
 import struct
 import threading
 import time
+from collections.abc import Iterable
+from typing import NamedTuple
 
-_RTM_NEWROUTE, _RTM_GETROUTE, _RTM_GETNEIGH = 24, 26, 30
+_RTM_NEWLINK, _RTM_GETLINK, _RTM_NEWROUTE, _RTM_GETROUTE, _RTM_NEWNEIGH, _RTM_GETNEIGH = 16, 18, 24, 26, 28, 30
 _NLM_F_REQUEST, _NLM_F_DUMP, _NLM_F_DUMP_INTR = 1, 0x300, 0x10
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _NDA_DST, _NDA_LLADDR = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_VIA = 1, 4, 5, 18
 _RTN_UNICAST = 1
 _IFF_LOOPBACK, _IFF_POINTOPOINT, _IFF_NOARP = 0x8, 0x10, 0x80
-_SIOCGIFFLAGS = 0x8913
 # Entries the kernel does not vouch for: incomplete, failed, or none.
 _UNUSABLE_STATES = 0x01 | 0x20 | 0x40
+_ENOENT = 2
 _AGE_SECONDS = 1.0
 _ATTEMPTS = 3
+_DISCARD_PORT = 9
+
+
+class Sight(NamedTuple):
+    """What the kernel says about an address at this moment."""
+
+    mac: str | None
+    """12 lower-case digits; None when the table vouches for none."""
+    belongs_here: bool
+    """Whether who has that address is a neighbour, on a network where neighbours have MAC addresses: not this host
+    itself, not who is behind a router or at the end of a tunnel."""
 
 
 class Neighbours:
@@ -38,10 +50,6 @@ class Neighbours:
         self._read_at = -_AGE_SECONDS
         self._kernel = _Kernel()
 
-    def look_again(self) -> None:
-        """Read the table when next asked, however short the last reading is ago."""
-        self._read_at = -_AGE_SECONDS
-
     def mac_of(self, address: str) -> str | None:
         """The MAC address behind an IP address (12 lower-case digits), None when the table vouches for none.
 
@@ -51,15 +59,29 @@ class Neighbours:
         if now - self._read_at >= _AGE_SECONDS:
             self._table = self._kernel.neighbours()
             self._read_at = now
-        return self._table.get(address.partition("%")[0])
+        return self._table.get(address)
 
-    def belongs_here(self, address: str) -> bool:
-        """Whether who has that address is a neighbour, on a network where neighbours have MAC addresses.
+    def look(self, address: str) -> Sight:
+        """The same at this moment, and whether there must be one. The cost does not grow with the table.
 
-        Not this host itself, not who is behind a router or at the end of a tunnel. Raises ``OSError`` when the kernel
-        does not say.
+        Raises ``OSError`` when the kernel does not say.
         """
-        return self._kernel.is_neighbour(address)
+        interface = self._kernel.interface_to(address)
+        if interface is None:
+            return Sight(None, False)
+        if ipaddress.ip_address(address).is_link_local:
+            # Each interface has those, and a connection does not tell which it came by.
+            return Sight(self._kernel.neighbours().get(address), True)
+        return Sight(self._kernel.neighbour(address, interface), True)
+
+    def call(self, address: str) -> None:
+        """Make the kernel ask for the MAC address behind that address, unless it knows; answers are seen later."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as any_socket:
+                any_socket.sendto(b"", (address, _DISCARD_PORT))
+        except OSError:
+            return  # nothing is asked then, nobody answers, and nobody is vouched for
 
 
 class _Kernel:
@@ -76,39 +98,58 @@ class _Kernel:
         for _attempt in range(_ATTEMPTS):
             messages, whole = self._ask(_RTM_GETNEIGH, _NLM_F_DUMP, bytes(12))
             if whole:
-                found = (_entry(message) for _kind, message in messages)
-                return dict(entry for entry in found if entry is not None)
+                return _told_alike(_entry(message) for _kind, message in messages)
         raise OSError("the neighbour table changes faster than it can be read")
 
-    def is_neighbour(self, address: str) -> bool:
-        """See :meth:`Neighbours.belongs_here`."""
-        host, _percent, scope = address.partition("%")
-        packed = ipaddress.ip_address(host).packed
-        family = socket.AF_INET if len(packed) == 4 else socket.AF_INET6
-        # struct rtmsg: the route to that one address; then the address, and the interface of a link-local one.
-        question = struct.pack("=BBBBBBBBI", family, len(packed) * 8, 0, 0, 0, 0, 0, 0, 0)
-        question += struct.pack("=HH", 4 + len(packed), _RTA_DST) + packed
-        if scope:
-            index = int(scope) if scope.isdecimal() else socket.if_nametoindex(scope)
-            question += struct.pack("=HHI", 8, _RTA_OIF, index)
-        messages, _whole = self._ask(_RTM_GETROUTE, 0, question)
+    def neighbour(self, address: str, interface: int) -> str | None:
+        """The MAC address in the one entry of that address on that interface."""
+        packed = ipaddress.ip_address(address).packed
+        question = struct.pack("=BBHiHBB", _family(packed), 0, 0, interface, 0, 0, 0)  # struct ndmsg
+        try:
+            messages, _whole = self._ask(_RTM_GETNEIGH, 0, question + _attribute(_NDA_DST, packed))
+        except OSError as error:
+            if error.errno == _ENOENT:
+                return None
+            raise
+        for kind, message in messages:
+            entry = _entry(message) if kind == _RTM_NEWNEIGH else None
+            if entry is not None and entry[0] == address:
+                return entry[1]
+        return None
+
+    def interface_to(self, address: str) -> int | None:
+        """The interface on whose own network that address is; None where there is none with MAC addresses."""
+        packed = ipaddress.ip_address(address).packed
+        # struct rtmsg: the route to that one address.
+        question = struct.pack("=BBBBBBBBI", _family(packed), len(packed) * 8, 0, 0, 0, 0, 0, 0, 0)
+        messages, _whole = self._ask(_RTM_GETROUTE, 0, question + _attribute(_RTA_DST, packed))
         for kind, message in messages:
             if kind == _RTM_NEWROUTE:
                 attributes = _attributes(message, 12)
                 if message[7] != _RTN_UNICAST or _RTA_GATEWAY in attributes or _RTA_VIA in attributes:
-                    return False
-                (interface,) = struct.unpack("=I", attributes[_RTA_OIF])
-                return not _flags(interface) & (_IFF_LOOPBACK | _IFF_POINTOPOINT | _IFF_NOARP)
-        return False
+                    return None
+                (interface,) = struct.unpack("=i", attributes[_RTA_OIF])
+                without_mac = self._flags(interface) & (_IFF_LOOPBACK | _IFF_POINTOPOINT | _IFF_NOARP)
+                return None if without_mac else interface
+        raise OSError("the kernel told no route")
+
+    def _flags(self, interface: int) -> int:
+        """The flags of an interface (IFF_…)."""
+        messages, _whole = self._ask(_RTM_GETLINK, 0, struct.pack("=BxHiII", 0, 0, interface, 0, 0))  # ifinfomsg
+        for kind, message in messages:
+            if kind == _RTM_NEWLINK:
+                flags: int = struct.unpack_from("=I", message, 8)[0]
+                return flags
+        raise OSError("the kernel told nothing about an interface")
 
     def _ask(self, kind: int, flags: int, body: bytes) -> tuple[list[tuple[int, bytes]], bool]:
         """The messages of the answer, and whether nothing changed while it was given."""
         with self._lock:
             try:
                 return self._exchange(kind, flags, body)
-            except OSError:
-                # What is left of that answer must not be taken for the next one.
-                if self._socket is not None:
+            except OSError as error:
+                # What is left of that answer must not be taken for the next one; an error is a whole answer.
+                if self._socket is not None and error.errno != _ENOENT:
                     self._socket.close()
                     self._socket = None
                 raise
@@ -142,6 +183,26 @@ class _Kernel:
                     return found, whole
 
 
+def _told_alike(entries: Iterable[tuple[str, str] | None]) -> dict[str, str]:
+    """The entries by address, without those that two interfaces know with different MAC addresses."""
+    found: dict[str, str] = {}
+    disputed = set()
+    for entry in entries:
+        if entry is not None and found.setdefault(*entry) != entry[1]:
+            disputed.add(entry[0])
+    for address in disputed:
+        del found[address]
+    return found
+
+
+def _family(packed: bytes) -> int:
+    return socket.AF_INET if len(packed) == 4 else socket.AF_INET6
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(value), kind) + value
+
+
 def _entry(message: bytes) -> tuple[str, str] | None:
     (state,) = struct.unpack_from("=H", message, 8)
     if state == 0 or state & _UNUSABLE_STATES:
@@ -162,12 +223,3 @@ def _attributes(message: bytes, offset: int) -> dict[int, bytes]:
         found[kind] = message[offset + 4 : offset + length]
         offset += (length + 3) & ~3
     return found
-
-
-def _flags(interface: int) -> int:
-    """The flags of an interface (IFF_…)."""
-    request = struct.pack("16s24x", socket.if_indextoname(interface).encode())
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:
-        answer = fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request)
-    flags: int = struct.unpack_from("=H", answer, 16)[0]
-    return flags

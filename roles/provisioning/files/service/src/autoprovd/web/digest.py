@@ -56,6 +56,7 @@ class Digest:
         self._key = secrets.token_bytes(32)
         self._used: dict[str, tuple[float, int]] = {}
         """When a nonce that fitted once was issued, and the highest count so far."""
+        self._many = _MANY_USED
 
     def challenges(self, stale: bool, basic: bool) -> list[str]:
         """The WWW-Authenticate headers of a 401, the one every phone understands first."""
@@ -117,8 +118,9 @@ class Digest:
             return False
         if int(count, 16) <= self._used.get(nonce, (issued, 0))[1]:
             return False
-        if len(self._used) >= _MANY_USED:
+        if len(self._used) >= self._many:
             self._used = {key: used for key, used in self._used.items() if now - used[0] < _NONCE_SECONDS}
+            self._many = max(_MANY_USED, 2 * len(self._used))  # when all of them are young, not again at once
         self._used[nonce] = issued, int(count, 16)
         return True
 

@@ -45,8 +45,8 @@ _CONDITIONS = frozenset(
     (b"range", b"if-range", b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since")
 )
 _LONGEST_PATH, _LONGEST_USER_AGENT = 160, 256
-_UNSEEN_SECONDS, _UNSEEN_LOOKS = 0.3, 3
-"""How long to look for a phone that the neighbour table does not vouch for, before it is taken for a stranger."""
+_UNSEEN_SECONDS = (0.05, 0.3, 0.6)
+"""When to look again for a phone that the neighbour table does not vouch for, before it is taken for a stranger."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -180,11 +180,8 @@ class PhoneFiles:
             wants = "its provisioning credentials" if protected else "the ID of its label"
             return self._challenge(scope, f"the phone was asked for {wants}")
         claimant = self._claimant(scope, entry, source, proof)
-        for _look in range(_UNSEEN_LOOKS):
-            if not (entry.waiting and claimant.identity.startswith(_UNSEEN)):
-                break
-            await asyncio.sleep(_UNSEEN_SECONDS)  # the kernel may just be asking it
-            claimant = self._claimant(scope, entry, source, proof)
+        if claimant.proof is Proof.NONE and entry.waiting:
+            claimant = await self._seen(scope, entry, source, claimant)
         if claimant.proof is not Proof.NONE and proof is Proof.CREDENTIALS and entry.unconfirmed:
             await self._off_loop(self._release.confirm, entry.mac, claimant)
             await self._off_loop(self._directory.forget, [entry.mac])
@@ -213,18 +210,20 @@ class PhoneFiles:
             return Claimant(f"{proof.name.lower()}:{entry.mac}", proof, source)
         try:
             known = self._known_as(source)
-            if entry.waiting and (known is None or known[1] != entry.mac):
+            if entry.waiting and (known is None or known != ("neighbour", entry.mac)):
                 # It matters now, and the phone may have come to its address within the last second.
-                self._neighbours.look_again()
+                sight = self._neighbours.look(source)
+                if sight.mac is None and sight.belongs_here:
+                    # A lease says nothing about who has taken the address since.
+                    return Claimant(f"{_UNSEEN}{source}", Proof.NONE, source)
                 self._leases.look_again()
-                known = self._known_as(source)
-            unseen = entry.waiting and (known is None or known[0] == "lease") and self._neighbours.belongs_here(source)
+                known = ("neighbour", sight.mac) if sight.mac is not None else self._leased_to(source)
         except OSError as error:
             if entry.waiting:
-                raise Refused("unavailable", f"the kernel does not say who is asking: {error.strerror}") from None
-            known, unseen = None, False
-        if unseen:
-            return Claimant(f"{_UNSEEN}{source}", Proof.NONE, source)
+                metrics.unproven.labels("unreadable").inc()
+                reason = error.strerror or str(error)
+                raise Refused("unavailable", f"the kernel does not say who is asking: {reason}") from None
+            known = None
         if known is None:
             return Claimant(f"address:{source}", Proof.ADDRESS, source)
         witness, mac = known
@@ -233,10 +232,32 @@ class PhoneFiles:
     def _known_as(self, source: str) -> tuple[str, str] | None:
         """Who knows whose address that is, and the MAC address; what the network sees counts more than a lease."""
         mac = self._neighbours.mac_of(source)
-        if mac is not None:
-            return "neighbour", mac
+        return ("neighbour", mac) if mac is not None else self._leased_to(source)
+
+    def _leased_to(self, source: str) -> tuple[str, str] | None:
         mac = self._leases.mac_of(source)
         return ("lease", mac) if mac is not None else None
+
+    async def _seen(self, scope: Scope, entry: Entry, source: str, claimant: Claimant) -> Claimant:
+        """Whom nothing proves, once the kernel had a second to ask for its MAC address."""
+        if claimant.identity.startswith(_UNSEEN):
+            self._neighbours.call(source)
+            for seconds in _UNSEEN_SECONDS:
+                await asyncio.sleep(seconds)
+                claimant = self._claimant(scope, entry, source, None)
+                if not claimant.identity.startswith(_UNSEEN):
+                    break
+        if claimant.proof is Proof.NONE:
+            metrics.unproven.labels(claimant.identity.partition(":")[0]).inc()
+        return claimant
+
+    def _is_phone(self, entry: Entry, source: str) -> bool:
+        """Whether the network knows that address as the phone's; a table that cannot be read knows nothing."""
+        try:
+            known = self._known_as(source)
+        except OSError:
+            return False
+        return known is not None and known[1] == entry.mac
 
     async def _authenticate(self, scope: Scope, header: str, entry: Entry) -> Proof | _Outcome:
         """The proof an Authorization header gives, or the refusal it meets."""
@@ -244,16 +265,19 @@ class PhoneFiles:
         if credentials is None or (credentials.scheme == "basic" and scope["scheme"] != "https"):
             return self._wrong(scope, entry, "it answered with something other than Digest")
         source = _address(scope)
-        claimant = self._claimant(scope, entry, source, None)
-        is_phone = claimant.proof >= Proof.NEIGHBOUR
         # Counted before it is judged, and before anything is awaited: however many come at once.
-        seconds = self._guesses.wait(entry.mac, source, is_phone)
-        if seconds:
-            response = _plain(429, "too many wrong answers", {"retry-after": str(int(seconds) + 1)})
-            self._release.refused(entry.mac, claimant, "too many wrong passwords")
-            log.event("too many wrong passwords", 30, mac=entry.mac, source=source)
-            return _Outcome(response, "refused", f"too many wrong passwords; try again in {int(seconds) + 1} seconds")
-        for proof, passwords in (await self._off_loop(self._passwords, entry)).items():
+        attempt = self._guesses.count(entry.mac, source, self._is_phone(entry, source))
+        if attempt.wait:
+            reason = "too many wrong passwords"
+            seconds = str(int(attempt.wait) + 1)
+            self._refused(entry, source, reason)
+            metrics.unproven.labels("guesses").inc()
+            log.event(reason, 30, mac=entry.mac, source=source)
+            response = _plain(429, "too many wrong answers", {"retry-after": seconds})
+            return _Outcome(response, "refused", f"{reason}; it may try again in {seconds} seconds")
+        async with self._guesses.turn(entry.mac):
+            expected = await self._off_loop(self._passwords, entry)
+        for proof, passwords in expected.items():
             if credentials.scheme == "basic":
                 fits: bool | None = digest.check_basic(credentials, passwords)
             else:
@@ -261,11 +285,11 @@ class PhoneFiles:
                 if scope["query_string"]:
                     target += "?" + scope["query_string"].decode("latin-1")
                 fits = self._digest.check(credentials, scope["method"], target, passwords)
-            if fits is not False:
-                self._guesses.was_right(entry.mac, source, is_phone)
             if fits is None:
+                self._guesses.take_back(attempt)
                 return self._challenge(scope, "its nonce was used up", stale=True)
             if fits and _is_user(credentials.user, entry.mac):
+                self._guesses.was_right(attempt)
                 return proof
         return self._wrong(scope, entry, "its user name or password is wrong")
 
@@ -279,8 +303,17 @@ class PhoneFiles:
         return found
 
     def _wrong(self, scope: Scope, entry: Entry, reason: str) -> _Outcome:
-        self._release.refused(entry.mac, self._claimant(scope, entry, _address(scope), None), reason)
+        self._refused(entry, _address(scope), reason)
         return self._challenge(scope, reason)
+
+    def _refused(self, entry: Entry, source: str, reason: str) -> None:
+        """Count who gave no proof at all; not worth asking the kernel about."""
+        try:
+            known = self._known_as(source)
+        except OSError:
+            known = None
+        identity = f"{known[0]}:{known[1]}@{source}" if known else f"address:{source}"
+        self._release.refused(entry.mac, Claimant(identity, Proof.ADDRESS, source), reason)
 
     def _challenge(self, scope: Scope, reason: str, stale: bool = False) -> _Outcome:
         response = _plain(401, "authentication required")
@@ -302,6 +335,7 @@ class PhoneFiles:
             reason = _refusal(entry, file, claimant)
             log.event("no secret released", 30, mac=entry.mac, source=claimant.address, proof=proof, reason=reason)
             return _Outcome(file.ready, "without secrets", reason, claimant.proof)
+        self._guesses.forgive(entry.mac, claimant.address)  # it may have come with what it had before
         for key in released:
             metrics.releases.labels(key.secret_class.value, "phone").inc()
         names = ", ".join(
