@@ -127,20 +127,6 @@ def test_two_phones_with_one_mac_are_told_apart_and_reported(served: Served, pho
     assert served.ask(phone, "127.0.0.7") == NONE, "who came first may have been the thief"
 
 
-def test_who_asks_and_is_gone_at_once_takes_nothing_away(served: Served) -> None:
-    """A request with a reset behind it, so that its address is gone before it is read: nothing is released to nobody."""
-    phones = [next(served.fresh) for _ in range(5)]
-    for phone in phones:
-        with connect(served.appliance.port) as connection:
-            connection.sendall(phone.request())
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    time.sleep(0.5)
-    for phone in phones:
-        assert phone.secrets_in(served.appliance.ask(phone)) in (ALL, served.repeated)
-    claimed = served.appliance.database.rows("SELECT mac FROM grants WHERE claimant = 'address:'")
-    assert not list(claimed), "a claim of nobody"
-
-
 def test_a_slow_reader_holds_nobody_up(served: Served, phone: Phone) -> None:
     """A phone that reads its answer byte by byte gets all of it, and others are served meanwhile."""
     with socket.socket() as slow:
