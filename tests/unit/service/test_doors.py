@@ -237,6 +237,20 @@ def test_one_answer_of_a_phone_is_judged_at_a_time(dect: Box, monkeypatch: pytes
     assert most == 1
 
 
+def test_an_overheard_answer_sent_again_buys_no_guesses(dect: Box) -> None:
+    async def go() -> list[int]:
+        nonce = nonce_of(await fetch(dect))
+        overheard = answer(nonce, LABEL)
+        assert (await fetch(dect, "198.18.0.30", overheard)).status_code == 200
+        told = []
+        for number in range(40):
+            told.append((await fetch(dect, STRANGER, answer(nonce, f"G{number:03d}"))).status_code)
+            await fetch(dect, STRANGER, overheard)
+        return told
+
+    assert Counter(asyncio.run(go())) == {401: 10, 429: 30}
+
+
 def test_who_was_just_given_new_passwords_may_use_them(served: Box) -> None:
     """A phone that tried its old ones until the limit."""
     wrong = httpx.DigestAuth(SNOM, "outdated")
