@@ -28,7 +28,7 @@ SUITES = {
     "integration": ["-n", "2", "--dist", "loadfile", "tests/integration"],
     "e2e": ["tests/e2e"],
     "molecule": ["molecule/test_scenarios.py", "--timeout", "1800"],
-    LONG: ["-n", "2", "--dist", "loadfile", "tests", "--timeout", "3600"],
+    LONG: ["tests", "--timeout", "3600"],
 }
 
 
