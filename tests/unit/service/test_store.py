@@ -66,6 +66,13 @@ def test_a_host_that_never_saw_the_database_seals_it(witnessed: Box, tmp_path: P
     assert box.release.claim(SNOM, {SIP}, PHONE) == RELEASED
 
 
+def test_a_second_service_that_came_when_the_log_was_empty_seals_nothing(box: Box, tmp_path: Path) -> None:
+    second = box.another(witness=tmp_path / "another-host")
+    second.store.check_past()
+    box.site.apply_phones([snom()], False, False, "test")
+    assert second.release.claim(SNOM, {SIP}, PHONE) == RELEASED
+
+
 def test_it_is_sealed_once_and_then_known(witnessed: Box, tmp_path: Path) -> None:
     box = witnessed.another(witness=tmp_path / "another-host")
     box.store.check_past()

@@ -268,5 +268,7 @@ def _head(connection: Connection) -> Head | None:
 
 
 def _holds(connection: Connection, head: Head) -> bool:
+    if head == START:
+        return True
     link = connection.execute(select(audit.c.link).where(audit.c.seq == head.seq)).scalar()
     return link == head.link
