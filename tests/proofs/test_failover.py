@@ -40,12 +40,12 @@ class Site:
     def start(self, trust_failover: bool, **settings: bool) -> None:
         """Start the service, with all phones armed and one of them served."""
         hosts = f"{self.primary.folder},{self.standby.folder}"
-        self.node = self.another(hosts, trust_failover=trust_failover, **settings)
+        self.node = self.another(hosts, {"trust_failover": trust_failover, **settings})
         self.node.start()
         self.node.set_up(PHONES, strict=True, window_seconds=3600)
         assert self.ask(CLAIMED) == ALL
 
-    def another(self, hosts: str, name: str = "node", **settings: bool) -> Appliance:
+    def another(self, hosts: str, settings: dict[str, bool], name: str = "node") -> Appliance:
         """A service of the same site."""
         url = f"postgresql:///autoprov?host={hosts}&user=postgres"
         key = self.node.key if hasattr(self, "node") else None
@@ -194,7 +194,7 @@ def test_an_old_primary_that_returns_releases_nothing(synchronous: Site) -> None
     assert site.ask_until_served(WAITING) == ALL
     # As it was left, but for the name of its folder: nobody told it that it is primary no more.
     site.primary.start()
-    old = site.another(str(site.primary.folder), "old", **settings)
+    old = site.another(str(site.primary.folder), settings, "old")
     try:
         old.start(wait=False)
         end = time.monotonic() + 12
