@@ -157,6 +157,7 @@ def test_a_restore_keeps_what_was_there(witnessed: Box, tmp_path: Path) -> None:
     kept = Store(f"sqlite:///{aside}")
     with kept.read() as connection:
         macs = connection.exec_driver_sql("SELECT mac FROM phones").scalars().all()
+    kept.close()
     assert set(macs) == {SNOM, YEALINK}
 
 
