@@ -47,7 +47,7 @@ molecule: setup wheelhouse ## One Molecule command by hand: make molecule DO="co
 	@MOLECULE_GLOB='molecule/*/molecule.yml' $(BIN)/molecule $(or $(DO),test)
 
 test-long: setup wheelhouse ## The proofs in full, minutes rather than seconds: races, kills, failovers, and what was counted
-	@$(BIN)/python -m tools.run_tests long
+	@$(BIN)/python -m tools.run_tests long-proofs long-integration
 
 lint: setup build ## Every gate: ruff, mypy, ansible-lint, ansible-test sanity, docs, changelog, licences
 	@$(BIN)/python -m tools.gates
