@@ -30,6 +30,7 @@ from urllib.parse import urlsplit
 from autoprovd import __version__
 
 _BUFFER = 512 * 1024
+_LOOKED_AT = 4096
 _WEB_PAGE = re.compile(
     rb"\s*(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|title)[\s>]", re.I | re.S
 )
@@ -234,28 +235,27 @@ class _Transfer:
         self, response: http.client.HTTPResponse, file: BinaryIO, begun: int, size: int | None, digests: list[Any]
     ) -> int:
         """From the network into the file; how many bytes came."""
-        buffer = memoryview(bytearray(_BUFFER))
         most = size if size is not None else self._limits.most_bytes
         since, then = time.monotonic(), 0
-        looked = begun > 0
+        begin = b""
         while True:
             if self._stop.is_set():
                 raise Cancelled
             try:
-                count = response.readinto(buffer)
+                chunk = response.read1(_BUFFER)  # what is there; read and readinto wait until all of it has come
             except (http.client.HTTPException, OSError) as error:
                 raise _passing(error, begun + self.came, size) from None
-            if not count:
+            if not chunk:
                 return self.came
-            if not looked:
-                looked = True
-                _refuse_web_page(bytes(buffer[: min(count, 4096)]))
-            if begun + self.came + count > most:
+            if begun + self.came < _LOOKED_AT:  # it may come a few bytes at a time
+                begin += chunk[: _LOOKED_AT - len(begin)]
+                _refuse_web_page(begin)
+            if begun + self.came + len(chunk) > most:
                 raise self._useless(f"more comes than the {most:,} bytes it should have")
-            file.write(buffer[:count])
+            file.write(chunk)
             for digest in digests:
-                digest.update(buffer[:count])
-            self.came += count
+                digest.update(chunk)
+            self.came += len(chunk)
             self._progress(begun + self.came, size)
             now = time.monotonic()
             if now - since >= self._limits.patience:
@@ -316,7 +316,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         scheme = urlsplit(newurl).scheme
         if scheme != "https" and not (scheme == "http" and self._insecure):
-            raise FetchError(f"the server sends us on to {scheme or 'nowhere'}, where anybody can change the file")
+            raise _wrong_way(scheme)
         redirected = super().redirect_request(req, fp, code, msg, headers, newurl)
         if redirected is not None:
             redirected.method = req.get_method()
@@ -344,11 +344,18 @@ def _open(wanted: Wanted, limits: Limits, headers: dict[str, str], method: str =
         if error.code == 416:
             raise FetchError("what had been fetched is longer than the file is now", passing=True) from None
         if error.code in (301, 302, 303, 307, 308):
+            scheme = urlsplit(error.headers.get("Location", "")).scheme
+            if scheme not in ("", "http", "https"):
+                raise _wrong_way(scheme) from None
             raise FetchError("the server sends us round in circles, or too far") from None
         raise FetchError(_status(error.code), passing=error.code in (408, 425, 429) or error.code >= 500) from None
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         raise _unreachable(error) from None
     return response
+
+
+def _wrong_way(scheme: str) -> FetchError:
+    return FetchError(f"the server sends us on to {scheme}, where anybody can change the file")
 
 
 def _status(code: int) -> str:

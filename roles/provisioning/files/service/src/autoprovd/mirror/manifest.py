@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -16,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from autoprovd.faults import Fault, invalid
 from autoprovd.model import faults_of
-from autoprovd.vendors import VENDORS
+from autoprovd.vendors import VENDORS, model_fault
 
 MOST_BYTES = 2 * 1024**3
 """No phone's file is larger; whatever claims to be is refused."""
@@ -152,6 +153,12 @@ class Manifest(BaseModel):
     files: tuple[Entry, ...]
 
 
+def _unknown_models(entry: Entry) -> Iterator[Fault]:
+    for place, name in enumerate(entry.models):
+        if VENDORS[entry.vendor].model(name) is None:
+            yield replace(model_fault(entry.vendor, name), where=f"models[{place}]")
+
+
 def take(raw: Mapping[str, Any] | Sequence[Any]) -> Manifest:
     """A manifest from what a person wrote: the list of files, or a mapping that holds it.
 
@@ -170,6 +177,7 @@ def take(raw: Mapping[str, Any] | Sequence[Any]) -> Manifest:
         except ValidationError as error:
             faults += (fault.inside(f"files[{index}]") for fault in faults_of(error))
             continue
+        faults += (fault.inside(f"files[{index}]") for fault in _unknown_models(entry))
         entries.append(entry)
         if entry.path in taken:
             what = f"{entry.path} stands in the list twice, first as files[{taken[entry.path]}]"
