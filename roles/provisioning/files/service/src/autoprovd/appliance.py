@@ -65,3 +65,10 @@ def console() -> Console:
 def print_json(content: Mapping[str, Any]) -> None:
     """Print an answer for programs."""
     click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def tell_refusal(refusal: Refused) -> None:
+    """Print a refusal in words, with all its faults."""
+    click.echo(f"autoprov: {refusal.message}", err=True)
+    for fault in refusal.faults:
+        click.echo(f"  {fault}", err=True)

@@ -19,6 +19,8 @@ from autoprovd.appliance import Appliance as _Appliance
 from autoprovd.appliance import console as _console
 from autoprovd.appliance import pass_appliance as _appliance
 from autoprovd.appliance import print_json as _print_json
+from autoprovd.appliance import tell_refusal as _tell_refusal
+from autoprovd.cli_firmware import firmware
 from autoprovd.cli_records import audit, key
 from autoprovd.faults import Refused
 from autoprovd.model import Audience, SecretClass, parse_mac
@@ -222,6 +224,7 @@ def seal(appliance: _Appliance, as_json: bool) -> None:
 
 
 commands.add_command(audit)
+commands.add_command(firmware)
 commands.add_command(key)
 
 
@@ -272,9 +275,7 @@ def main() -> None:
     try:
         commands()
     except Refused as refusal:
-        click.echo(f"autoprov: {refusal.message}", err=True)
-        for fault in refusal.faults:
-            click.echo(f"  {fault}", err=True)
+        _tell_refusal(refusal)
         sys.exit(1)
 
 

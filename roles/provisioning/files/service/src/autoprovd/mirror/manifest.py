@@ -11,11 +11,12 @@ from datetime import date
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
+import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from autoprovd.faults import Fault, invalid
+from autoprovd.faults import Fault, Refused, invalid
 from autoprovd.model import faults_of
 from autoprovd.vendors import VENDORS, model_fault
 
@@ -157,6 +158,33 @@ def _unknown_models(entry: Entry) -> Iterator[Fault]:
     for place, name in enumerate(entry.models):
         if VENDORS[entry.vendor].model(name) is None:
             yield replace(model_fault(entry.vendor, name), where=f"models[{place}]")
+
+
+def read(text: bytes, came_from: str, insecure: bool = False) -> Manifest:
+    """A manifest as a file, YAML or JSON. Raises ``Refused`` with every fault.
+
+    ``came_from`` is the file's name or the address it was fetched from; relative addresses in it mean its neighbours
+    there, which may then come by plain http where it did so itself: ``insecure``.
+    """
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        raise Refused("invalid", f"{came_from} is not YAML: {error}") from None
+    if not isinstance(content, (Mapping, list)):
+        raise Refused("invalid", f"{came_from} holds no list of files; see the example in docs/firmware.md")
+    if urlsplit(came_from).scheme in ("https", "http"):
+        content = dict(content) if isinstance(content, Mapping) else {"files": content}
+        files = content.get("files")
+        if isinstance(files, list):
+            content["files"] = [_resolved(item, came_from, insecure) for item in files]
+    return take(content)
+
+
+def _resolved(item: Any, base: str, insecure: bool) -> Any:
+    url = item.get("url") if isinstance(item, Mapping) else None
+    if not isinstance(url, str) or urlsplit(url).scheme:
+        return item
+    return {**item, "url": urljoin(base, url)} | ({"insecure": True} if insecure else {})
 
 
 def take(raw: Mapping[str, Any] | Sequence[Any]) -> Manifest:

@@ -5,7 +5,8 @@
 ::
 
     objects/ab/cdef…            the files, named by their SHA-256; never changed once they are there
-    releases/0000012/           a release: release.json, and files/vendor/version/name as hard links to the objects
+    releases/0000012/           a release: release.json, and files/vendor/version/name as hard links to the objects;
+                                files/manifest.json, from which other mirrors can be made
     current -> releases/0000012 what phones are served; a rename puts another release there
     parts/                      what is on its way
     pins.json                   the hash of what came first, for files whose maker tells none
@@ -21,13 +22,17 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 from autoprovd.faults import Refused
+
+MANIFEST = "manifest.json"
+"""In each release, beside the vendors' folders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,13 @@ class MirrorStore:
         except FileNotFoundError:
             return None
 
+    def served(self) -> Release:
+        """What phones are served; ``Refused`` when nothing was ever published."""
+        release = self.current()
+        if release is None:
+            raise Refused("not_found", f"the mirror {self.folder} holds nothing yet; fill it: autoprov firmware sync")
+        return release
+
     def release(self, number: int) -> Release:
         """A release that is kept. Raises ``Refused`` when there is none of that number, or it cannot be read."""
         file = self._releases / f"{number:07d}" / "release.json"
@@ -156,6 +168,7 @@ class MirrorStore:
             link.parent.mkdir(parents=True, exist_ok=True)
             os.link(self.object(stored.sha256), link)
         (new / "files").mkdir(parents=True, exist_ok=True)
+        _write_durably(new / "files" / MANIFEST, manifest_of(serial, files))
         content = {"serial": serial, "files": [asdict(stored) for stored in files]}
         _write_durably(new / "release.json", content)
         for folder in {new, *(path for path in new.rglob("*") if path.is_dir())}:
@@ -222,6 +235,18 @@ class MirrorStore:
             except FileNotFoundError:
                 pass
             yield stored
+
+
+def manifest_of(serial: int, files: Iterable[Stored]) -> dict[str, Any]:
+    """A manifest from which another mirror gets these files from this one; addresses are relative to its own."""
+    entries = []
+    for stored in files:
+        entry = {name: value for name, value in stored.entry.items() if value not in (None, [], False)}
+        for of_the_source in ("member", "signature", "pin", "insecure"):
+            entry.pop(of_the_source, None)
+        name = PurePosixPath(stored.path).name
+        entries.append(entry | {"url": quote(stored.path), "name": name, "size": stored.size, "sha256": stored.sha256})
+    return {"serial": serial, "files": entries}
 
 
 def _write_durably(file: Path, content: object) -> None:

@@ -13,6 +13,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -68,7 +69,9 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
     fetched_bytes: int = 0
     bytes_to_fetch: int = 0
-    """As far as the manifest tells."""
+    """As far as anybody tells: the manifest, or in a dry run the server."""
+    foreseen: list[Stored] = field(default_factory=list)
+    """Of a dry run: the release there would be."""
 
 
 class Listener:
@@ -106,6 +109,8 @@ class _Task:
     """Of the file in the mirror, if it is here."""
     pinned: str | None = None
     """The hash of what the address gave the first time."""
+    size: int | None = None
+    """Of what the address gives, where it is known."""
 
     @property
     def download_sha256(self) -> str | None:
@@ -131,10 +136,13 @@ class _Run:
             )
         tasks = [self._task(entry) for entry in self._manifest.files]
         missing = [task for task in tasks if task.sha256 is None]
-        self._outcome.bytes_to_fetch = sum(task.entry.size or 0 for task in missing)
+        if dry_run:
+            self._ask_sizes([task for task in missing if task.size is None])
+        self._outcome.bytes_to_fetch = sum(task.size or 0 for task in missing)
         if dry_run:
             self._tell_changes(tasks, [])
-            self._outcome.changed = bool(missing) or self._differs([s for t in tasks if (s := self._stored(t))])
+            self._outcome.foreseen = [self._stored(task) or _expected(task) for task in tasks]
+            self._outcome.changed = bool(missing) or self._differs(self._outcome.foreseen)
             return self._outcome
         self._refuse_full_disk()
         self._look_at_pinned([task for task in tasks if task.pinned is not None and task.sha256 is not None])
@@ -164,7 +172,8 @@ class _Run:
     # -- what is here already -----------------------------------------------------------------------------------------
 
     def _task(self, entry: Entry) -> _Task:
-        task = _Task(entry, None, self._pins.get(entry.url) if entry.pin and entry.sha256 is None else None)
+        pinned = self._pins.get(entry.url) if entry.pin and entry.sha256 is None else None
+        task = _Task(entry, None, pinned, entry.size)
         known = task.download_sha256 if entry.member is None else self._taken_out(entry)
         if known is None and entry.signature is not None:
             known = self._taken_out(entry)
@@ -183,6 +192,14 @@ class _Run:
                 if (then["url"], then["sha256"], then["signature"], then["member"]) == source:
                     return stored.sha256
         return None
+
+    def _ask_sizes(self, tasks: Sequence[_Task]) -> None:
+        def ask(task: _Task) -> None:
+            with suppress(FetchError):  # it is told when it is to be fetched
+                task.size = head(self._wanted(task), self._settings.limits)[0]
+
+        with ThreadPoolExecutor(self._settings.workers) as pool:
+            list(pool.map(ask, tasks))
 
     def _look_at_pinned(self, tasks: Sequence[_Task]) -> None:
         """Say so when what was pinned at first sight is another file by now. The pinned one stays."""
@@ -322,10 +339,16 @@ class _Run:
             action = (
                 "present" if entry.path in paths else "fetch" if entry.path not in self._outcome.failed else "failed"
             )
-            changes.append(Change(entry.path, action, entry.size, entry.model_dump(mode="json"), instead))
+            changes.append(Change(entry.path, action, task.size, entry.model_dump(mode="json"), instead))
         changes += [Change(stored.path, "kept", stored.size, stored.entry) for stored in kept]
         left = wanted | {stored.path for stored in kept}
         changes += [Change(s.path, "removed", s.size, s.entry) for s in before if s.path not in left]
+
+
+def _expected(task: _Task) -> Stored:
+    entry = task.entry
+    sha256 = (entry.sha256 if entry.member is None else None) or "is told by what comes"
+    return Stored(entry.path, sha256, task.size or 0, entry.model_dump(mode="json"))
 
 
 def _words(stored: Stored) -> dict[str, Any]:

@@ -1,0 +1,376 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``autoprov firmware``: the mirror of firmware and language files on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+from rich.table import Table
+
+from autoprovd.appliance import AS_JSON, Appliance, NoService, console, pass_appliance, print_json, tell_refusal
+from autoprovd.faults import Refused
+from autoprovd.mirror import manifest
+from autoprovd.mirror.carry import carry_in
+from autoprovd.mirror.carry import export as write_export
+from autoprovd.mirror.fetch import Cancelled, FetchError, Limits, Wanted, fetch
+from autoprovd.mirror.manifest import Manifest
+from autoprovd.mirror.progress import shown
+from autoprovd.mirror.report import lines_of, listing, size_of
+from autoprovd.mirror.store import MirrorStore, Release
+from autoprovd.mirror.sync import Outcome, Settings, sync
+
+_FOLDER = click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="AUTOPROV_FIRMWARE",
+    default=Path("/var/lib/autoprov-firmware"),
+    show_default=True,
+    help="Where the mirror is.",
+)
+_KEEP = click.option("--keep", type=click.IntRange(1, 100), default=3, show_default=True, help="Releases to keep.")
+_DOWNGRADE = click.option("--allow-downgrade", is_flag=True, help="Take a list with a lower serial than the last.")
+_TELL = click.option("--tell/--no-tell", default=True, help="Tell the service what the mirror holds now.")
+_MOST_LIST_BYTES = 32 * 1024**2
+
+
+@click.group()
+def firmware() -> None:
+    """The firmware mirror: fetch, list, go back, carry to another site."""
+
+
+@firmware.command(name="sync")
+@click.argument("source")
+@_FOLDER
+@click.option("--check", is_flag=True, help="Only tell what would be fetched.")
+@_KEEP
+@click.option("--workers", type=click.IntRange(1, 32), default=4, show_default=True, help="Files at a time.")
+@_DOWNGRADE
+@click.option("--trusted-key", "keys", multiple=True, help="A minisign public key that vouches for signed files.")
+@click.option("--attempts", type=click.IntRange(1, 20), default=4, show_default=True, help="Per file.")
+@click.option("--insecure-source", is_flag=True, help="The list may come by plain http, and its neighbours with it.")
+@_TELL
+@AS_JSON
+@pass_appliance
+def sync_command(
+    appliance: Appliance,
+    source: str,
+    folder: Path,
+    check: bool,
+    keep: int,
+    workers: int,
+    allow_downgrade: bool,
+    keys: Sequence[str],
+    attempts: int,
+    insecure_source: bool,
+    tell: bool,
+    as_json: bool,
+) -> None:
+    """Make the mirror hold what a list says: a file (YAML or JSON), an https address, or - for standard input.
+
+    A file that cannot be had leaves its predecessor in place; exit status 1 tells that there was one.
+    """
+    limits = Limits(attempts=attempts)
+    settings = Settings(workers, keep, allow_downgrade, tuple(keys), limits)
+    store = MirrorStore(folder)
+
+    def work() -> bool:
+        content = _read(source, store, limits, insecure_source)
+        before = store.current()
+        with _stopped_by_signals() as stop, shown(quiet=check, as_lines=as_json) as listener:
+            outcome = sync(store, content, settings, dry_run=check, listener=listener, stop=stop)
+        if as_json:
+            print_json(_spelled(outcome) | {"before": _listing(before), "after": _foreseen(store, outcome, check)})
+        else:
+            _print(outcome, check)
+        return not (outcome.failed or outcome.alarms)
+
+    sound = _as_owner(folder, work)
+    _tell(appliance, store, tell and not check)
+    sys.exit(0 if sound else 1)
+
+
+@firmware.command(name="list")
+@_FOLDER
+@AS_JSON
+def list_command(folder: Path, as_json: bool) -> None:
+    """List what phones are served."""
+    release = MirrorStore(folder).served()
+    if as_json:
+        print_json({"release": release.number, "serial": release.serial, "files": [asdict(s) for s in release.files]})
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("File", "For", "Kind", "Version", "From", "Size"):
+        table.add_column(heading)
+    for stored in release.files:
+        entry = stored.entry
+        kind = f"{entry['kind']} {entry['language']}" if entry["language"] else entry["kind"]
+        models = ", ".join([*entry["models"], *(f"({revision})" for revision in entry["revisions"])]) or "all"
+        size = size_of(stored.size)
+        table.add_row(stored.path, models, kind, entry["version"], entry["min_from"] or "any", size)
+    console().print(table)
+
+
+@firmware.command()
+@_FOLDER
+@AS_JSON
+def releases(folder: Path, as_json: bool) -> None:
+    """List the releases that are kept; the one phones are served has a star."""
+    store = MirrorStore(folder)
+    current = store.current()
+    kept = [store.release(number) for number in store.numbers()]
+    if as_json:
+        shown = [{"release": kept_.number, "serial": kept_.serial, "files": len(kept_.files)} for kept_ in kept]
+        print_json({"served": current.number if current else None, "releases": shown})
+        return
+    for release in kept:
+        star = "*" if current and release.number == current.number else " "
+        size = size_of(sum(stored.size for stored in release.files))
+        click.echo(f"{star} {release.number:>5}  serial {release.serial}, {len(release.files)} files, {size}")
+
+
+@firmware.command()
+@click.option("--to", "number", type=int, help="The release to serve; the one before without this option.")
+@_FOLDER
+@_TELL
+@AS_JSON
+@pass_appliance
+def rollback(appliance: Appliance, number: int | None, folder: Path, tell: bool, as_json: bool) -> None:
+    """Serve an earlier release again, at once."""
+    store = MirrorStore(folder)
+    current = store.served()
+    wanted = number if number is not None else _before(store, current)
+    changed = wanted != current.number
+
+    def work() -> bool:
+        with store.locked():
+            store.release(wanted)
+            if changed:
+                store.serve(wanted)
+        return True
+
+    _as_owner(folder, work)
+    _tell(appliance, store, tell)
+    if as_json:
+        print_json({"changed": changed, "release": wanted, "instead_of": current.number})
+    else:
+        click.echo(f"release {wanted} is served" + (f" instead of {current.number}" if changed else " already"))
+
+
+@firmware.command()
+@_FOLDER
+@AS_JSON
+def verify(folder: Path, as_json: bool) -> None:
+    """Read every byte of what is served, and tell what is damaged; exit status 1 then."""
+    store = MirrorStore(folder)
+    release = store.served()
+    damaged = [stored.path for stored in store.damaged()]
+    if as_json:
+        print_json({"ok": not damaged, "damaged": damaged, "files": len(release.files)})
+    else:
+        for path in damaged:
+            click.echo(f"damaged: {path}; remove its object and run autoprov firmware sync again")
+        click.echo(f"{len(release.files) - len(damaged)} of {len(release.files)} files are whole")
+    sys.exit(1 if damaged else 0)
+
+
+@firmware.command()
+@click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+@_FOLDER
+@AS_JSON
+def export(target: Path, folder: Path, as_json: bool) -> None:
+    """Write what phones are served into one file, for a site without internet."""
+    release = write_export(MirrorStore(folder), target)
+    size = target.stat().st_size
+    if as_json:
+        print_json({"release": release.number, "serial": release.serial, "files": len(release.files), "size": size})
+    else:
+        click.echo(f"{target}: {len(release.files)} files, {size_of(size)}")
+
+
+@firmware.command(name="import")
+@click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@_FOLDER
+@_KEEP
+@_DOWNGRADE
+@_TELL
+@AS_JSON
+@pass_appliance
+def import_command(
+    appliance: Appliance, source: Path, folder: Path, keep: int, allow_downgrade: bool, tell: bool, as_json: bool
+) -> None:
+    """Serve what another mirror exported; every byte is checked first."""
+    store = MirrorStore(folder)
+
+    def work() -> bool:
+        before = store.current()
+        changed, release = carry_in(store, source, allow_downgrade, keep)
+        if as_json:
+            told = {"changed": changed, "release": release.number, "serial": release.serial}
+            print_json(told | {"before": _listing(before), "after": _listing(release)})
+        else:
+            click.echo(f"release {release.number} is served" + ("" if changed else " already: it holds the same"))
+        return True
+
+    _as_owner(folder, work)
+    _tell(appliance, store, tell)
+
+
+# -- what the commands share ------------------------------------------------------------------------------------------
+
+
+def _as_owner(folder: Path, work: Callable[[], bool]) -> bool:
+    """Do what handles files from the network with the rights of the mirror's owner, if root calls."""
+    try:
+        owner = folder.stat()
+    except FileNotFoundError:
+        owner = None
+    if owner is None or os.geteuid() != 0 or owner.st_uid == 0:
+        return work()
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setgid(owner.st_gid)
+        os.setuid(owner.st_uid)
+        os._exit(_status(work))
+    # An interrupt reaches the child as well; it ends in order, and so do we.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda got, _frame: os.kill(child, got))
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status not in (0, _NOT_SOUND):
+        sys.exit(1)
+    return status == 0
+
+
+_NOT_SOUND = 3
+
+
+def _status(work: Callable[[], bool]) -> int:
+    try:
+        status = 0 if work() else _NOT_SOUND
+    except Refused as refusal:
+        tell_refusal(refusal)
+        status = 1
+    except BaseException:  # the caller's process is another: nothing may leave this function
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return status
+
+
+def _read(source: str, store: MirrorStore, limits: Limits, insecure: bool) -> Manifest:
+    if source == "-":
+        return manifest.read(sys.stdin.buffer.read(), "standard input")
+    if urlsplit(source).scheme in ("https", "http"):
+        return manifest.read(_download(source, store, limits, insecure), source, insecure)
+    try:
+        return manifest.read(Path(source).read_bytes(), source)
+    except OSError as error:
+        raise Refused("not_found", f"{source} cannot be read: {error.strerror}") from None
+
+
+def _download(url: str, store: MirrorStore, limits: Limits, insecure: bool) -> bytes:
+    if urlsplit(url).scheme == "http" and not insecure:
+        raise Refused("invalid", f"{url} is plain http, where anybody on the way can change the list; use https")
+    bounded = replace(limits, most_bytes=_MOST_LIST_BYTES)
+    with store.locked():
+        part = store.parts / "manifest"
+        part.unlink(missing_ok=True)
+        try:
+            fetch(Wanted(url, insecure=insecure), part, bounded, lambda _there, _size: None, threading.Event())
+            return part.read_bytes()
+        except FetchError as error:
+            raise Refused("unavailable", f"{url} cannot be had: {error.reason}") from None
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _tell(appliance: Appliance, store: MirrorStore, wanted: bool) -> None:
+    """Tell the service what there is to offer; a machine that is a mirror only has none."""
+    release = store.current() if wanted else None
+    if release is None:
+        return
+    files = [{"path": s.path, "size": s.size, "sha256": s.sha256, **_offered(s.entry)} for s in release.files]
+    try:
+        appliance.ask("PUT", "/firmware/catalogue", json={"files": files})
+    except NoService:
+        click.echo("No service runs here that could be told what the mirror holds.", err=True)
+
+
+def _offered(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: entry[name] for name in ("vendor", "kind", "version", "models", "revisions", "min_from", "language")}
+
+
+def _before(store: MirrorStore, current: Release) -> int:
+    earlier = [number for number in store.numbers() if number < current.number]
+    if not earlier:
+        raise Refused("not_found", f"release {current.number} is the oldest that is kept; there is none to go back to")
+    return earlier[-1]
+
+
+def _listing(release: Release | None) -> str:
+    return listing(release.files) if release else ""
+
+
+def _foreseen(store: MirrorStore, outcome: Outcome, check: bool) -> str:
+    return listing(outcome.foreseen) if check else _listing(store.current())
+
+
+def _spelled(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "changed": outcome.changed,
+        "release": outcome.release,
+        "changes": [asdict(change) for change in outcome.changes if change.action != "present"],
+        "summary": list(lines_of(outcome)),
+        "failed": outcome.failed,
+        "alarms": outcome.alarms,
+        "warnings": outcome.warnings,
+        "fetched_bytes": outcome.fetched_bytes,
+        "bytes_to_fetch": outcome.bytes_to_fetch,
+    }
+
+
+def _print(outcome: Outcome, check: bool) -> None:
+    for line in lines_of(outcome):
+        click.echo(line)
+    for warning in outcome.warnings:
+        click.echo(f"warning: {warning}")
+    for alarm in outcome.alarms:
+        click.echo(f"ALARM: {alarm}")
+    if check:
+        click.echo(f"{size_of(outcome.bytes_to_fetch)} would be fetched")
+    elif outcome.changed:
+        click.echo(f"release {outcome.release} is served; {size_of(outcome.fetched_bytes)} were fetched")
+    else:
+        click.echo("nothing has changed")
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that an interrupt sets: what is on its way is kept for the next run."""
+    stop = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, lambda _number, _frame: stop.set())
+    try:
+        yield stop
+    except Cancelled:
+        raise Refused(
+            "unavailable", "interrupted; what was fetched is kept, and the next run goes on with it"
+        ) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

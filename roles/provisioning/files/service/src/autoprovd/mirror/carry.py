@@ -1,0 +1,155 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A release of a mirror as one file, for sites without internet: on a disk, or sent by the controller.
+
+The file is a tar archive: ``release.json``, then ``objects/<SHA-256>`` for each file of the release. Whoever imports it
+believes none of it: only what the list names is taken, and every byte is hashed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO
+
+from pydantic import ValidationError
+
+from autoprovd.faults import Fault, Refused
+from autoprovd.mirror.manifest import MOST_BYTES, Entry
+from autoprovd.mirror.store import MirrorStore, Release, Stored
+from autoprovd.model import faults_of
+
+_LIST = "release.json"
+_MOST_LIST_BYTES = 32 * 1024**2
+_CHUNK = 1024**2
+
+
+def export(store: MirrorStore, target: Path) -> Release:
+    """Write what phones are served now into one file; it appears there when it is whole.
+
+    Raises ``Refused``.
+    """
+    release = store.served()
+    unfinished = target.with_name(f".{target.name}.part")
+    try:
+        with unfinished.open("wb") as stream:
+            with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+                content = {"serial": release.serial, "files": [asdict(stored) for stored in release.files]}
+                _add(archive, _LIST, json.dumps(content, ensure_ascii=False).encode())
+                for sha256 in sorted({stored.sha256 for stored in release.files}):
+                    file = store.object(sha256)
+                    info = tarfile.TarInfo(f"objects/{sha256}")
+                    info.size = file.stat().st_size
+                    with file.open("rb") as source:
+                        archive.addfile(info, source)
+            stream.flush()
+            os.fsync(stream.fileno())
+        unfinished.replace(target)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise Refused("unavailable", f"{target} cannot be written: {error.strerror or error}") from None
+    return release
+
+
+def carry_in(store: MirrorStore, source: Path, allow_downgrade: bool, keep: int) -> tuple[bool, Release]:
+    """Make the release in an exported file the one phones are served; whether anything was changed.
+
+    What is here already is not written again. Raises ``Refused``, and leaves what is served as it was.
+    """
+    try:
+        with source.open("rb") as stream, tarfile.open(fileobj=stream, mode="r|") as archive, store.locked():
+            return _carry_in(store, archive, allow_downgrade, keep)
+    except tarfile.TarError as error:
+        raise Refused("invalid", f"{source} is damaged, or no exported mirror: {error}; export it again") from None
+    except OSError as error:
+        raise Refused("unavailable", f"{source} cannot be read, or the mirror not written: {error.strerror}") from None
+
+
+def _carry_in(store: MirrorStore, archive: tarfile.TarFile, allow_downgrade: bool, keep: int) -> tuple[bool, Release]:
+    serial, files = _read_list(archive)
+    before = store.current()
+    if before and serial < before.serial and not allow_downgrade:
+        raise Refused(
+            "conflict",
+            f"the exported mirror has serial {serial}, the one here {before.serial}; "
+            "an old list would bring back old faults. Export a newer one, or allow the downgrade",
+        )
+    wanted = {stored.sha256: stored.size for stored in files if store.size_of(stored.sha256) is None}
+    for info in archive:
+        sha256 = info.name.removeprefix("objects/")
+        if sha256 in wanted:
+            stream = archive.extractfile(info) if info.isreg() else None
+            if stream is None or info.size != wanted[sha256]:
+                raise Refused("invalid", f"{info.name} is not the file the list means; export the mirror again")
+            _adopt(store, stream, sha256)
+            del wanted[sha256]
+    if wanted:
+        missing = ", ".join(sorted(stored.path for stored in files if stored.sha256 in wanted)[:10])
+        raise Refused("invalid", f"the file ends before {missing}; copy it again")
+    if before and before.serial == serial and sorted(before.files, key=_path) == sorted(files, key=_path):
+        return False, before
+    release = store.publish(serial, files)
+    store.prune(keep)
+    return True, release
+
+
+def _read_list(archive: tarfile.TarFile) -> tuple[int, list[Stored]]:
+    first = archive.next()
+    stream = archive.extractfile(first) if first is not None and first.isreg() else None
+    if first is None or stream is None or first.name != _LIST or first.size > _MOST_LIST_BYTES:
+        raise Refused("invalid", "this is no exported mirror: it does not begin with its list; export it again")
+    faults: list[Fault] = []
+    files: list[Stored] = []
+    try:
+        content = json.loads(stream.read())
+        serial = int(content["serial"])
+        for index, raw in enumerate(content["files"]):
+            stored = Stored(**raw)
+            try:
+                entry = Entry.model_validate(stored.entry)
+            except ValidationError as error:
+                faults += (fault.inside(f"files[{index}]") for fault in faults_of(error))
+                continue
+            sound = len(stored.sha256) == 64 and set(stored.sha256) <= set("0123456789abcdef")
+            if entry.path != stored.path or not sound or not 0 < stored.size <= MOST_BYTES:
+                faults.append(Fault(f"files[{index}]", "does not fit its own description"))
+            if any(stored.path == other.path for other in files):
+                faults.append(Fault(f"files[{index}]", f"{stored.path} stands in the list twice"))
+            files.append(stored)
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused("invalid", f"the list of the exported mirror is damaged: {error}; export it again") from None
+    if faults:
+        raise Refused("invalid", "the list of the exported mirror has faults; export it again", faults)
+    return serial, files
+
+
+def _adopt(store: MirrorStore, stream: IO[bytes], sha256: str) -> None:
+    part = store.parts / f"{sha256}.carried"
+    digest = hashlib.sha256()
+    try:
+        with part.open("wb") as file:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        if digest.hexdigest() != sha256:
+            raise Refused("invalid", f"objects/{sha256} is damaged; copy the file again")
+        store.adopt(part, sha256)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    archive.addfile(info, io.BytesIO(content))
+
+
+def _path(stored: Stored) -> str:
+    return stored.path
