@@ -65,7 +65,7 @@ def run(store: MirrorStore, *files: dict[str, Any], limits: Limits = QUICK, **op
 def served(store: MirrorStore) -> dict[str, bytes]:
     """What phones would get, by path."""
     root = store.folder / "current" / "files"
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.glob("*/**/*")) if path.is_file()}
 
 
 PATH = "snom/10.1.184.14/fw.bin"

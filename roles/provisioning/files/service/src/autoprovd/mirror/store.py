@@ -23,7 +23,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -91,8 +91,17 @@ class MirrorStore:
                 raise Refused(
                     "conflict", f"another run works on the mirror {self.folder}; wait for it, and try again"
                 ) from None
-            self._sweep()
-            yield
+            try:
+                self._sweep()
+                yield
+            except OSError as error:
+                with suppress(OSError):
+                    self._sweep()
+                raise Refused(
+                    "unavailable",
+                    f"the mirror {self.folder} cannot be written: {error.strerror or error}. What phones are served is "
+                    "as it was; see to it, and run it again",
+                ) from None
         finally:
             os.close(descriptor)
 

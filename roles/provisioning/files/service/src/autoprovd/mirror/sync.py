@@ -271,15 +271,18 @@ class _Run:
                 self._keep(task, part, got.sha256)
             part.unlink(missing_ok=True)
             self._listener.ends(path, got.size, None)
-        except (FetchError, ArchiveError, SignatureFault) as error:
+        except (FetchError, ArchiveError, SignatureFault, OSError) as error:
             if isinstance(error, SignatureFault | ArchiveError):
                 part.unlink(missing_ok=True)
+            reason = str(error)
+            if isinstance(error, OSError):
+                reason = f"{self._store.folder} cannot be written: {error.strerror}"
             for task in tasks:
                 if task.sha256 is None:
-                    self._outcome.failed[task.entry.path] = str(error)
-            if first.pinned is not None and "SHA-256" in str(error):
+                    self._outcome.failed[task.entry.path] = reason
+            if first.pinned is not None and "SHA-256" in reason:
                 self._alarm(first.entry, "what comes now is not what was pinned")
-            self._listener.ends(path, 0, str(error))
+            self._listener.ends(path, 0, reason)
 
     def _keep(self, task: _Task, part: Path, sha256: str) -> None:
         if task.entry.member is None:
