@@ -239,6 +239,7 @@ def _as_owner(folder: Path, work: Callable[[], bool]) -> bool:
     if owner is None or os.geteuid() != 0 or owner.st_uid == 0:
         return work()
     sys.stdout.flush()
+    "localhost".encode("idna")  # is loaded when a name is first looked up; the owner may not read our libraries
     child = os.fork()
     if child == 0:
         os.setgroups([])
@@ -368,9 +369,7 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
     try:
         yield stop
     except Cancelled:
-        raise Refused(
-            "unavailable", "interrupted; what was fetched is kept, and the next run goes on with it"
-        ) from None
+        raise Refused("unavailable", "interrupted; the next run goes on with what was fetched") from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
