@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,11 +101,10 @@ def test_faults_of_a_list_are_told_all_at_once(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_keeps_what_was_fetched(tmp_path: Path, server: Hostile) -> None:
-    begun, released = threading.Event(), threading.Event()
+    released = threading.Event()
 
     def halfway(_asked: Any, client: Any) -> None:
         client.sendall(head(200, {"Content-Length": str(len(FILE)), "ETag": '"v1"'}) + FILE[:300_000])
-        begun.set()
         released.wait(20)
         client.sendall(FILE[300_000:300_010])
 
@@ -114,7 +114,10 @@ def test_an_interrupt_keeps_what_was_fetched(tmp_path: Path, server: Hostile) ->
         program.stdin.write(given)
         program.stdin.close()
         program.stdin = None
-        assert begun.wait(20)
+        parts = tmp_path / "mirror" / "parts"
+        while not any(part.stat().st_size >= 300_000 for part in parts.glob("*")):
+            assert program.poll() is None
+            time.sleep(0.01)
         program.send_signal(signal.SIGINT)
         released.set()
         _printed, told = program.communicate(timeout=20)

@@ -91,7 +91,7 @@ def test_killed_at_each_step_of_an_update(tmp_path: Path, server: Hostile) -> No
         server.asked.clear()
         killed = dies_at(step, lambda store=store: sync(store, new, settings))  # type: ignore[misc]
         seen = read(store)
-        present = {path for path in store.objects.glob("*/*")}
+        present = set(store.objects.glob("*/*"))
         done = sync(store, new, settings)
         after = read(store)
         assert done.failed == {}
@@ -141,7 +141,7 @@ def test_a_disk_that_fills_up(tmp_path: Path, server: Hostile, monkeypatch: pyte
         settings = Settings(workers=1, limits=LIMITS)
         sync(store, listed(server, "1.0", "ab"), settings)
         before = read(store)
-        with pytest.raises(Refused, match="No space left on device. What phones are served is as it was"):
+        with pytest.raises(Refused, match=r"No space left on device\. What phones are served is as it was"):
             sync(store, listed(server, "2.0", "abcdef"), settings)
         assert read(store) == before
         subprocess.run(["mount", "-o", "remount,size=5m", disk], check=True)
