@@ -163,7 +163,10 @@ def test_carried_to_a_site_without_internet(tmp_path: Path, server: Hostile) -> 
     central, site = tmp_path / "central", tmp_path / "site"
     run(central, "sync", "-", given=listed(entry(server.on("/fw.bin", whole(FILE))), serial=7))
     assert run(central, "export", tmp_path / "usb.tar")[0].endswith("usb.tar: 1 files, 409.6 kB\n")
+    checked = json.loads(run(site, "import", tmp_path / "usb.tar", "--json", "--check")[0])
+    assert not (site / "mirror" / "current").exists()
     content = json.loads(run(site, "import", tmp_path / "usb.tar", "--json")[0])
+    assert checked == content
     assert (content["changed"], content["serial"], content["before"]) == (True, 7, "")
     assert run(site, "import", tmp_path / "usb.tar")[0] == "release 1 is served already: it holds the same\n"
     damaged = bytearray((tmp_path / "usb.tar").read_bytes())

@@ -118,9 +118,9 @@ def test_killed_at_each_step_of_an_import(tmp_path: Path, server: Hostile) -> No
         store = MirrorStore(tmp_path / str(step))
         sync(store, listed(server, "1.0", "abc"), settings)
         before = read(store)
-        killed = dies_at(step, lambda store=store: carry_in(store, tmp_path / "carried.tar", False, 2))  # type: ignore[misc]
+        killed = dies_at(step, lambda store=store: carry_in(store, tmp_path / "carried.tar", keep=2))  # type: ignore[misc]
         seen = read(store)
-        carry_in(store, tmp_path / "carried.tar", False, 2)
+        carry_in(store, tmp_path / "carried.tar", keep=2)
         assert seen in (before, read(store)), f"a mix at step {step}"
         assert read(store) == read(central)
         assert list(store.damaged()) == []

@@ -41,6 +41,7 @@ _FOLDER = click.option(
 )
 _KEEP = click.option("--keep", type=click.IntRange(1, 100), default=3, show_default=True, help="Releases to keep.")
 _DOWNGRADE = click.option("--allow-downgrade", is_flag=True, help="Take a list with a lower serial than the last.")
+_CHECK = click.option("--check", is_flag=True, help="Only tell what would be done.")
 _TELL = click.option("--tell/--no-tell", default=True, help="Tell the service what the mirror holds now.")
 _MOST_LIST_BYTES = 32 * 1024**2
 
@@ -53,7 +54,7 @@ def firmware() -> None:
 @firmware.command(name="sync")
 @click.argument("source")
 @_FOLDER
-@click.option("--check", is_flag=True, help="Only tell what would be fetched.")
+@_CHECK
 @_KEEP
 @click.option("--workers", type=click.IntRange(1, 32), default=4, show_default=True, help="Files at a time.")
 @_DOWNGRADE
@@ -143,29 +144,32 @@ def releases(folder: Path, as_json: bool) -> None:
 @firmware.command()
 @click.option("--to", "number", type=int, help="The release to serve; the one before without this option.")
 @_FOLDER
+@_CHECK
 @_TELL
 @AS_JSON
 @pass_appliance
-def rollback(appliance: Appliance, number: int | None, folder: Path, tell: bool, as_json: bool) -> None:
+def rollback(appliance: Appliance, number: int | None, folder: Path, check: bool, tell: bool, as_json: bool) -> None:
     """Serve an earlier release again, at once."""
     store = MirrorStore(folder)
     current = store.served()
     wanted = number if number is not None else _before(store, current)
+    release = store.release(wanted)
     changed = wanted != current.number
 
     def work() -> bool:
         with store.locked():
-            store.release(wanted)
-            if changed:
-                store.serve(wanted)
+            store.serve(wanted)
         return True
 
-    _as_owner(folder, work)
-    _tell(appliance, store, tell)
+    if changed and not check:
+        _as_owner(folder, work)
+    _tell(appliance, store, tell and not check)
     if as_json:
-        print_json({"changed": changed, "release": wanted, "instead_of": current.number})
+        told = {"changed": changed, "release": wanted, "instead_of": current.number}
+        print_json(told | {"before": _listing(current), "after": _listing(release)})
     else:
-        click.echo(f"release {wanted} is served" + (f" instead of {current.number}" if changed else " already"))
+        verb = "would be" if check else "is"
+        click.echo(f"release {wanted} {verb} served" + (f" instead of {current.number}" if changed else " already"))
 
 
 @firmware.command()
@@ -202,29 +206,39 @@ def export(target: Path, folder: Path, as_json: bool) -> None:
 @firmware.command(name="import")
 @click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @_FOLDER
+@_CHECK
 @_KEEP
 @_DOWNGRADE
 @_TELL
 @AS_JSON
 @pass_appliance
 def import_command(
-    appliance: Appliance, source: Path, folder: Path, keep: int, allow_downgrade: bool, tell: bool, as_json: bool
+    appliance: Appliance,
+    source: Path,
+    folder: Path,
+    check: bool,
+    keep: int,
+    allow_downgrade: bool,
+    tell: bool,
+    as_json: bool,
 ) -> None:
     """Serve what another mirror exported; every byte is checked first."""
     store = MirrorStore(folder)
 
     def work() -> bool:
         before = store.current()
-        changed, release = carry_in(store, source, allow_downgrade, keep)
+        changed, release = carry_in(store, source, allow_downgrade=allow_downgrade, keep=keep, dry_run=check)
         if as_json:
             told = {"changed": changed, "release": release.number, "serial": release.serial}
             print_json(told | {"before": _listing(before), "after": _listing(release)})
         else:
-            click.echo(f"release {release.number} is served" + ("" if changed else " already: it holds the same"))
+            verb = "would be" if check else "is"
+            already = "" if changed else " already: it holds the same"
+            click.echo(f"release {release.number} {verb} served{already}")
         return True
 
     _as_owner(folder, work)
-    _tell(appliance, store, tell)
+    _tell(appliance, store, tell and not check)
 
 
 # -- what the commands share ------------------------------------------------------------------------------------------

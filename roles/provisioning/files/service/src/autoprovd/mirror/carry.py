@@ -13,6 +13,7 @@ import io
 import json
 import os
 import tarfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO
@@ -56,29 +57,43 @@ def export(store: MirrorStore, target: Path) -> Release:
     return release
 
 
-def carry_in(store: MirrorStore, source: Path, allow_downgrade: bool, keep: int) -> tuple[bool, Release]:
-    """Make the release in an exported file the one phones are served; whether anything was changed.
+def carry_in(
+    store: MirrorStore, source: Path, *, allow_downgrade: bool = False, keep: int = 3, dry_run: bool = False
+) -> tuple[bool, Release]:
+    """Make the release in an exported file the one phones are served; whether anything changes, and the release.
 
     What is here already is not written again. Raises ``Refused``, and leaves what is served as it was.
     """
     try:
-        with source.open("rb") as stream, tarfile.open(fileobj=stream, mode="r|") as archive, store.locked():
-            return _carry_in(store, archive, allow_downgrade, keep)
+        with source.open("rb") as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+            serial, files = _read_list(archive)
+            before = store.current()
+            _refuse_older(before, serial, allow_downgrade)
+            if before and before.serial == serial and sorted(before.files, key=_path) == sorted(files, key=_path):
+                return False, before
+            if dry_run:
+                return True, Release(max(store.numbers(), default=0) + 1, serial, tuple(files))
+            with store.locked():
+                _adopt_missing(store, archive, files)
+                release = store.publish(serial, files)
+                store.prune(keep)
+                return True, release
     except tarfile.TarError as error:
         raise Refused("invalid", f"{source} is damaged, or no exported mirror: {error}; export it again") from None
     except OSError as error:
-        raise Refused("unavailable", f"{source} cannot be read, or the mirror not written: {error.strerror}") from None
+        raise Refused("unavailable", f"{source} cannot be read: {error.strerror}") from None
 
 
-def _carry_in(store: MirrorStore, archive: tarfile.TarFile, allow_downgrade: bool, keep: int) -> tuple[bool, Release]:
-    serial, files = _read_list(archive)
-    before = store.current()
+def _refuse_older(before: Release | None, serial: int, allow_downgrade: bool) -> None:
     if before and serial < before.serial and not allow_downgrade:
         raise Refused(
             "conflict",
             f"the exported mirror has serial {serial}, the one here {before.serial}; "
             "an old list would bring back old faults. Export a newer one, or allow the downgrade",
         )
+
+
+def _adopt_missing(store: MirrorStore, archive: tarfile.TarFile, files: Sequence[Stored]) -> None:
     wanted = {stored.sha256: stored.size for stored in files if store.size_of(stored.sha256) is None}
     for info in archive:
         sha256 = info.name.removeprefix("objects/")
@@ -91,11 +106,6 @@ def _carry_in(store: MirrorStore, archive: tarfile.TarFile, allow_downgrade: boo
     if wanted:
         missing = ", ".join(sorted(stored.path for stored in files if stored.sha256 in wanted)[:10])
         raise Refused("invalid", f"the file ends before {missing}; copy it again")
-    if before and before.serial == serial and sorted(before.files, key=_path) == sorted(files, key=_path):
-        return False, before
-    release = store.publish(serial, files)
-    store.prune(keep)
-    return True, release
 
 
 def _read_list(archive: tarfile.TarFile) -> tuple[int, list[Stored]]:
