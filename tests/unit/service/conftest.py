@@ -21,6 +21,7 @@ from sqlalchemy import Connection
 
 from autoprovd.clock import Clock
 from autoprovd.directory import Directory
+from autoprovd.firmware.rollouts import Rollouts
 from autoprovd.keys import Keys
 from autoprovd.lending import Lending
 from autoprovd.neighbours import Neighbours, Sight
@@ -158,11 +159,14 @@ class Box:
         self.site = Site(self.store, self.keyring, self.release)
         self.directory = Directory(self.store)
         self.site.on_change(self.directory.forget)
-        self.overview = Overview(self.store, self.keyring, self.directory)
+        self.rollouts = Rollouts(self.site)
+        self.overview = Overview(self.store, self.keyring, self.directory, self.rollouts)
         self.tokens = Tokens(self.store, self.keyring)
         self.neighbours = WrittenNeighbours()
         self.phone_files = phones.PhoneFiles(self.directory, self.release, self.clock, self.neighbours)
-        self.parts = Parts(self.store, self.keyring, self.release, self.site, self.overview, self.tokens)
+        self.parts = Parts(
+            self.store, self.keyring, self.release, self.site, self.overview, self.tokens, self.keys, self.rollouts
+        )
 
     async def get(
         self,

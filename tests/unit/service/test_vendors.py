@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from autoprovd.model import KeyType, Phone, SecretClass, SecretKey
 from autoprovd.render import Syntax
 from autoprovd.vendors import VENDORS, agent_of, faults_of_phone, room_of
-from autoprovd.vendors.base import join_authority, read_rows, split_authority
+from autoprovd.vendors.base import NOTHING, join_authority, read_rows, split_authority
 
 from .vendor_phones import EVERY_ROOM, SECRETS, SITE, account, definition, document, faults, make, xml
 
@@ -52,7 +52,7 @@ def test_every_model_of_the_tables_can_be_provisioned(vendor: str, model: str) -
     room, row = room_of(phone)
     assert row is room.model(model.upper())
     assert (row.keys >= 0, row.modules > 0) == (True, row.module_keys > 0)
-    documents = {each.name: each for each in room.documents(phone, row, SITE)}
+    documents = {each.name: each for each in room.documents(phone, row, SITE, NOTHING)}
     names = room.file_names(phone, row)
     assert {name for name in names.values() if name} == set(documents)
     assert len({name.lower() for name in names}) == len(names)

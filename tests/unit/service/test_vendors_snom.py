@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from autoprovd.model import SecretClass, SecretKey, Settings
 from autoprovd.vendors import VENDORS, room_of
+from autoprovd.vendors.base import NOTHING
 
 from .vendor_phones import SECRETS, SITE, account, document, faults, make, snom_keys, snom_settings, xml
 
@@ -30,7 +31,7 @@ def test_files_in_the_order_the_phone_asks() -> None:
         ("snomD785-000413922D24.htm", "settings"),
         ("000413922D24.xml", "settings"),
     ]
-    empty = room.documents(phone, model, SITE)[0]
+    empty = room.documents(phone, model, SITE, NOTHING)[0]
     assert (empty.name, empty.gaps, empty.media_type) == ("empty", frozenset(), "text/xml")
     assert len(xml(empty.locked).findall("phone-settings/*")) == 0
 

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 from autoprovd.faults import Fault
+from autoprovd.firmware.catalogue import Catalogue
 from autoprovd.model import Phone, SecretClass, SecretKey, Settings
 from autoprovd.render import Document
 from autoprovd.vendors import faults_of_phone, room_of
@@ -53,10 +54,11 @@ def account(**changes: Any) -> dict[str, Any]:
     return ACCOUNT | changes
 
 
-def document(phone: Phone, site: Settings = SITE) -> Document:
-    """The document with the phone's settings."""
+def document(phone: Phone, site: Settings = SITE, mirror: Catalogue | None = None, path: str = "") -> Document:
+    """The document with the phone's settings, and what it is offered of the mirror's files."""
     vendor, model = room_of(phone)
-    (found,) = [each for each in vendor.documents(phone, model, site) if each.name == "settings"]
+    offer = (mirror or Catalogue()).offer(phone, site, path)
+    (found,) = [each for each in vendor.documents(phone, model, site, offer) if each.name == "settings"]
     return found
 
 

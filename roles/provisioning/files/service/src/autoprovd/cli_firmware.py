@@ -326,7 +326,8 @@ def _tell(appliance: Appliance, store: MirrorStore, wanted: bool) -> None:
 
 
 def _offered(entry: dict[str, Any]) -> dict[str, Any]:
-    return {name: entry[name] for name in ("vendor", "kind", "version", "models", "revisions", "min_from", "language")}
+    names = ("vendor", "kind", "version", "models", "revisions", "min_from", "language", "interface")
+    return {name: entry.get(name) for name in names}
 
 
 def _before(store: MirrorStore, current: Release) -> int:

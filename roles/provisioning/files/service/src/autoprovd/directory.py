@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 from starlette.types import Receive, Scope, Send
 
 from autoprovd import metrics
@@ -25,11 +25,15 @@ from autoprovd.model import Audience, Phone, SecretKey
 from autoprovd.policy import Mode
 from autoprovd.render import Document, Syntax
 from autoprovd.store import Store, insert_into
-from autoprovd.store.schema import documents, phones, recent_requests
+from autoprovd.store.schema import documents, phones, recent_requests, sightings
 from autoprovd.store.witness import START
-from autoprovd.vendors import room_of
+from autoprovd.vendors import agent_of, room_of
+from autoprovd.vendors.base import SETTINGS
 
 _KEPT_REQUESTS = 10
+_UNPROVEN = "none"
+_SERVED = frozenset({"released", "without secrets", "unchanged"})
+"""The outcomes after which a phone has its file as it is now."""
 
 
 class Ready:
@@ -96,6 +100,16 @@ class Request(NamedTuple):
     proof: str
     outcome: str
     reason: str
+
+
+class Sighting(NamedTuple):
+    """What a phone said of itself when it last asked for a file of its own."""
+
+    model: str
+    version: str
+    at: float
+    settings_at: float | None
+    """When it last got its settings."""
 
 
 class Directory:
@@ -217,7 +231,22 @@ class Directory:
                 statement = insert_into(connection, recent_requests)
                 values = {"requests": statement.excluded.requests}
                 connection.execute(statement.on_conflict_do_update(index_elements=["mac"], set_=values), rows)
+                _write_sightings(connection, {mac: self._sighting(mac) for mac in sorted(present)})
             self._store.advance(connection, moment)
+
+    def _sighting(self, mac: str) -> Sighting | None:
+        """What the phone last said of itself; a stranger's word counts for nothing."""
+        entry = self._entries.get(mac) or self.load(mac)
+        seen = None
+        for request in self._recent[mac]:
+            agent = agent_of(request.user_agent)
+            if entry is None or agent is None or agent.vendor not in entry.agents or request.proof == _UNPROVEN:
+                continue
+            file = entry.files.get(request.file.lower())
+            got_settings = file is not None and file.document == SETTINGS and request.outcome in _SERVED
+            settings_at = request.at if got_settings else seen.settings_at if seen else None
+            seen = Sighting(agent.model, agent.firmware, request.at, settings_at)
+        return seen
 
     def recent(self, macs: Collection[str] | None = None) -> dict[str, list[Request]]:
         """The latest requests of phones, oldest first; what was saved, and what was not saved yet."""
@@ -234,6 +263,23 @@ def _saved(connection: Connection, macs: Collection[str] | None) -> dict[str, li
     if macs is not None:
         query = query.where(recent_requests.c.mac.in_(list(macs)))
     return {row.mac: [Request(*item) for item in json.loads(row.requests)] for row in connection.execute(query)}
+
+
+def _write_sightings(connection: Connection, seen: Mapping[str, Sighting | None]) -> None:
+    rows = [{"mac": mac, **sighting._asdict()} for mac, sighting in seen.items() if sighting is not None]
+    if not rows:
+        return
+    statement = insert_into(connection, sightings)
+    new = statement.excluded
+    values = {
+        "model": new.model,
+        "version": new.version,
+        "at": new.at,
+        "settings_at": func.coalesce(new.settings_at, sightings.c.settings_at),
+    }
+    # Another node may have seen it later.
+    later = sightings.c.at <= new.at
+    connection.execute(statement.on_conflict_do_update(index_elements=["mac"], set_=values, where=later), rows)
 
 
 def _merged(saved: list[Request], own: list[Request]) -> list[Request]:

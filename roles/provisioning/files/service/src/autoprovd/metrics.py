@@ -31,6 +31,12 @@ unproven = Counter(
     ["because"],
     registry=registry,
 )
+rollout_phones = Gauge(
+    "autoprov_rollout_phones",
+    "Phones of a firmware rollout, by how far they are",
+    ["rollout", "state"],
+    registry=registry,
+)
 phones = Gauge("autoprov_phones", "Phones of this site", registry=registry)
 
 

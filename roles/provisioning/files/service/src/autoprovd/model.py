@@ -165,6 +165,7 @@ Country = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Network = Annotated[str, AfterValidator(_network)]
+Revision = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z ._+-]{0,39}$")]
 WindowSeconds = Annotated[int, Field(ge=10, le=86400 * 30)]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, str_strip_whitespace=False)
@@ -298,7 +299,10 @@ class Phone(BaseModel):
     tone: Country | None = None
     time_zone: TimeZone | None = None
     ntp_server: Host | None = None
+    revision: Revision | None = None
+    """Its hardware revision, as the label says it, where its model has several that need firmware of their own."""
     firmware_url: HttpUrl | None = None
+    """A firmware of its own: no rollout offers it another."""
     web_user: UserName = "admin"
     web_password: Password | None = None
     menu_password: Password | None = None
@@ -376,6 +380,8 @@ class Settings(BaseModel):
     time_zone: TimeZone = "Europe/Berlin"
     ntp_server: Host | None = None
     refresh_minutes: Annotated[int, Field(ge=5, le=43200)] = 1440
+    firmware_base_url: HttpUrl | None = None
+    """The folder phones fetch firmware and language files from; this service's own when none is given."""
     release: ReleaseSettings = ReleaseSettings()
 
     def folder_url(self, protected: bool = False) -> str:
@@ -383,6 +389,12 @@ class Settings(BaseModel):
         port = self.https_port if self.scheme == "https" else self.http_port
         host = f"[{self.public_host}]" if ":" in self.public_host else self.public_host
         return f"{self.scheme}://{host}:{port}/{'a/' if protected else ''}"
+
+    def firmware_folder_url(self) -> str:
+        """The address of the mirror's folder."""
+        if self.firmware_base_url is None:
+            return f"{self.folder_url()}firmware/"
+        return self.firmware_base_url.removesuffix("/") + "/"
 
 
 def _spell_location(location: Sequence[int | str]) -> str:

@@ -15,6 +15,7 @@ from autoprovd.audit import Event
 from autoprovd.clock import iso_time
 from autoprovd.directory import Directory, Request
 from autoprovd.faults import Refused
+from autoprovd.firmware.rollouts import Rollouts
 from autoprovd.grants import Grant, GrantKey, grants_of
 from autoprovd.model import Audience, Phone, Settings
 from autoprovd.render import Document, Syntax
@@ -27,10 +28,11 @@ from autoprovd.vendors import room_of
 class Overview:
     """Reads; changes nothing but the audit log, where a reading by a person belongs."""
 
-    def __init__(self, store: Store, keyring: Keyring, directory: Directory) -> None:
+    def __init__(self, store: Store, keyring: Keyring, directory: Directory, rollouts: Rollouts) -> None:
         self._store = store
         self._keyring = keyring
         self._directory = directory
+        self._rollouts = rollouts
 
     def phones(self, macs: Collection[str] | None = None) -> list[dict[str, Any]]:
         """These phones, or all, as plain data."""
@@ -44,8 +46,10 @@ class Overview:
             grants = grants_of(connection, moment, macs)
             text = fact(connection, "settings")
         settings = Settings.model_validate_json(text) if text else Settings()
+        firmware = self._rollouts.of_phones(macs)
         return [
             _phone(json.loads(row.definition), grants.get(row.mac, []), recent.get(row.mac, []), settings)
+            | {"firmware": firmware.get(row.mac, {"version": None, "seen_at": None})}
             for row in rows
         ]
 

@@ -16,14 +16,15 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from autoprovd import __version__, passwords
+from autoprovd.documents import Renderer
 from autoprovd.faults import Fault
 from autoprovd.intake import take_phones
-from autoprovd.model import Phone, PhoneRule, ReleaseSettings, SecretClass, SecretKey, Settings
+from autoprovd.model import Phone, PhoneRule, ReleaseSettings, SecretClass, SecretKey
 from autoprovd.render import Document
 from autoprovd.rules import faults_of_phone_rules
 from autoprovd.sealing import Keyring, Sealed, label_place, place
 from autoprovd.store.schema import phones, secrets
-from autoprovd.vendors import render, secret_keys
+from autoprovd.vendors import secret_keys
 
 _SHOWN_PHONES = 200
 """How many phones a difference shows in full; a larger change is summed up."""
@@ -103,10 +104,10 @@ def plan_phones(
     keyring: Keyring,
     raw: Iterable[Mapping[str, Any]],
     purge: bool,
-    settings: Settings | None,
+    renderer: Renderer | None,
     release: ReleaseSettings,
 ) -> Plan:
-    """Compare a list with the site; with settings, the files are rendered as well.
+    """Compare a list with the site; with a renderer, the files are rendered as well.
 
     Raises ``Refused`` with every fault of the list.
     """
@@ -117,7 +118,7 @@ def plan_phones(
 
     def compare(phone: Phone, item: Mapping[str, Any]) -> Change:
         fingerprint = _fingerprint(keyring, item)
-        return _compare(connection, keyring, phone, fingerprint, phone.mac in known, settings)
+        return _compare(connection, keyring, phone, fingerprint, phone.mac in known, renderer)
 
     def faults_of_rules(phone: Phone) -> Iterator[Fault]:
         return faults_of_phone_rules(phone, release, phone.mac not in known)
@@ -144,7 +145,7 @@ def definitions_of(connection: Connection, macs: Sequence[str]) -> dict[str, str
 
 
 def _compare(
-    connection: Connection, keyring: Keyring, phone: Phone, fingerprint: str, is_known: bool, settings: Settings | None
+    connection: Connection, keyring: Keyring, phone: Phone, fingerprint: str, is_known: bool, renderer: Renderer | None
 ) -> Change:
     row = connection.execute(select(phones).where(phones.c.mac == phone.mac)).one() if is_known else None
     definition = json.dumps(phone.public(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -154,8 +155,8 @@ def _compare(
     if label is not None and label != _held_label(keyring, row):
         change.label = label
     _compare_secrets(connection, keyring, phone, change)
-    if settings is not None and definition != before:
-        change.documents = render(phone, settings)
+    if renderer is not None and definition != before:
+        change.documents = renderer.documents(phone)
     return change
 
 

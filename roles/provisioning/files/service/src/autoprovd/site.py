@@ -9,13 +9,14 @@ asks finds them done.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select, tuple_, update
 
-from autoprovd import __version__, audit, passwords
+from autoprovd import __version__, audit, documents, passwords
 from autoprovd.audit import Event
 from autoprovd.clock import Moment, iso_time
 from autoprovd.faults import Fault, Refused, invalid
@@ -28,8 +29,8 @@ from autoprovd.render import Document
 from autoprovd.rules import faults_of_settings
 from autoprovd.sealing import Keyring, Sealed, label_place, place
 from autoprovd.store import Store, fact, insert_into, set_fact
-from autoprovd.store.schema import documents, phones, secrets
-from autoprovd.vendors import render, secret_keys
+from autoprovd.store.schema import phones, secrets
+from autoprovd.vendors import secret_keys
 
 _BATCH = 500
 """How many phones are written in one go; the transaction is one all the same."""
@@ -52,6 +53,28 @@ class PhonesResult:
         return bool(self.created or self.updated or self.removed)
 
 
+class Writing:
+    """A transaction in which something is changed that phones are told of."""
+
+    def __init__(self, connection: Connection, moment: Moment, audit_key: bytes) -> None:
+        self.connection = connection
+        self.moment = moment
+        self.rendered: set[str] = set()
+        """The phones that have new files."""
+        self._audit_key = audit_key
+
+    def audit(self, *events: Event) -> None:
+        """Write rows to the audit log."""
+        audit.append(self.connection, self._audit_key, self.moment.wall, events)
+
+    def render(self, macs: Collection[str]) -> None:
+        """Make the files of these phones anew."""
+        if macs:
+            renderer = documents.Renderer(self.connection, settings_of(self.connection))
+            documents.write(self.connection, documents.render_phones(self.connection, renderer, macs))
+            self.rendered |= set(macs)
+
+
 class Site:
     """The one place through which phones, settings and grants are changed."""
 
@@ -70,12 +93,30 @@ class Site:
         for listener in self._listeners:
             listener(macs)
 
+    @contextmanager
+    def writing(self) -> Iterator[Writing]:
+        """A change of something else that the phones' files follow from; one at a time, in one transaction."""
+        with self._writing:
+            with self._store.write() as connection:
+                change = Writing(connection, self._store.moment(connection), self._keyring.audit_key)
+                yield change
+            if change.rendered:
+                self._tell(change.rendered)
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A consistent view of the database."""
+        return self._store.read()
+
+    def moment(self, connection: Connection) -> Moment:
+        """The time now, as the database has it."""
+        return self._store.moment(connection)
+
     # -- settings -----------------------------------------------------------------------------------------------------
 
     def settings(self) -> Settings:
         """The settings of the site."""
         with self._store.read() as connection:
-            return _settings(connection)
+            return settings_of(connection)
 
     def apply_settings(self, change: Mapping[str, Any], dry_run: bool, actor: str) -> tuple[bool, Difference, Settings]:
         """Change some settings; every phone's files are rendered anew."""
@@ -95,7 +136,7 @@ class Site:
                 with self._store.write() as connection:
                     moment = self._store.moment(connection)
                     set_fact(connection, "settings", new.model_dump_json())
-                    self._write_documents(connection, rendered)
+                    documents.write(connection, rendered)
                     audit.append(connection, self._keyring.audit_key, moment.wall, [Event("settings", actor)])
                 self._tell(None)
             return changed, difference, new
@@ -113,10 +154,10 @@ class Site:
             with self._store.read() as connection:
                 if fact(connection, "rendered_by") == __version__:
                     return 0
-                settings = _settings(connection)
+                settings = settings_of(connection)
             rendered = self._render_all(settings)
             with self._store.write() as connection:
-                self._write_documents(connection, rendered)
+                documents.write(connection, rendered)
                 set_fact(connection, "rendered_by", __version__)
             return len(rendered)
 
@@ -126,9 +167,9 @@ class Site:
         """Make the site's phones those of the list; with ``purge``, only those."""
         with self._writing:
             with self._store.read() as connection:
-                settings = _settings(connection)
-                rendering = None if dry_run else settings
-                plan = plan_phones(connection, self._keyring, raw, purge, rendering, settings.release)
+                settings = settings_of(connection)
+                renderer = None if dry_run else documents.Renderer(connection, settings)
+                plan = plan_phones(connection, self._keyring, raw, purge, renderer, settings.release)
             result = PhonesResult(
                 created=[change.mac for change in plan.changes if change.before is None],
                 updated=[change.mac for change in plan.changes if change.before is not None],
@@ -193,7 +234,7 @@ class Site:
             ),
             rows,
         )
-        self._write_documents(connection, {c.mac: c.documents for c in changes if c.documents})
+        documents.write(connection, {c.mac: c.documents for c in changes if c.documents})
         self._write_secrets(connection, changes)
         events = [Event("created" if c.before is None else "updated", actor, c.mac) for c in changes]
         audit.append(connection, self._keyring.audit_key, moment.wall, events)
@@ -218,31 +259,9 @@ class Site:
                     rows.append(_secret_row(change.mac, key, version, sealed, "given", known_by))
         _upsert_secrets(connection, rows)
 
-    @staticmethod
-    def _write_documents(connection: Connection, rendered: Mapping[str, Sequence[Document]]) -> None:
-        if not rendered:
-            return
-        connection.execute(
-            delete(documents).where(documents.c.mac == bindparam("phone")), [{"phone": mac} for mac in rendered]
-        )
-        rows = [
-            {
-                "mac": mac,
-                "name": document.name,
-                "media_type": document.media_type,
-                "syntax": document.syntax.value,
-                "encoding": document.encoding,
-                "text": document.text,
-            }
-            for mac, files in rendered.items()
-            for document in files
-        ]
-        connection.execute(insert(documents), rows)
-
     def _render_all(self, settings: Settings) -> dict[str, list[Document]]:
         with self._store.read() as connection:
-            definitions = connection.execute(select(phones.c.mac, phones.c.definition)).all()
-        return {row.mac: render(Phone.model_validate_json(row.definition), settings) for row in definitions}
+            return documents.render_phones(connection, documents.Renderer(connection, settings), None)
 
     def _remove(self, connection: Connection, moment: Moment, macs: Sequence[str], actor: str) -> None:
         if not macs:
@@ -266,7 +285,7 @@ class Site:
         """
         with self._writing, self._store.write() as connection:
             moment = self._store.moment(connection)
-            settings = _settings(connection)
+            settings = settings_of(connection)
             targets = self._targets(connection, selections)
             if new_password:
                 targets = _with_other_audience(targets)
@@ -364,7 +383,8 @@ class Selection:
         )
 
 
-def _settings(connection: Connection) -> Settings:
+def settings_of(connection: Connection) -> Settings:
+    """The settings of the site, in a transaction."""
     text = fact(connection, "settings")
     return Settings.model_validate_json(text) if text else Settings()
 

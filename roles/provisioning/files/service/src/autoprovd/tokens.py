@@ -34,6 +34,8 @@ class Scope(StrEnum):
     SETTINGS_READ = "settings:read"
     SETTINGS_WRITE = "settings:write"
     TOKENS_WRITE = "tokens:write"
+    FIRMWARE_READ = "firmware:read"
+    FIRMWARE_WRITE = "firmware:write"
     AUDIT_READ = "audit:read"
     METRICS_READ = "metrics:read"
 

@@ -12,6 +12,7 @@ from autoprovd import audit, log
 from autoprovd.config import Config
 from autoprovd.directory import Directory
 from autoprovd.faults import Refused
+from autoprovd.firmware.rollouts import Rollouts
 from autoprovd.keys import Keys
 from autoprovd.release import Release
 from autoprovd.store import Store
@@ -23,11 +24,14 @@ _SECONDS, _ATTEND_SECONDS = 30.0, 5.0
 class Upkeep:
     """The regular work of a service, off the event loop; what fails is logged and tried again."""
 
-    def __init__(self, config: Config, store: Store, directory: Directory, release: Release, keys: Keys) -> None:
+    def __init__(
+        self, config: Config, store: Store, directory: Directory, release: Release, keys: Keys, rollouts: Rollouts
+    ) -> None:
         self._store = store
         self._directory = directory
         self._release = release
         self._keys = keys
+        self._rollouts = rollouts
         self._url = config.database.url
         self._told_head = START
         self._wake = asyncio.Event()
@@ -63,6 +67,7 @@ class Upkeep:
     def save(self) -> None:
         """Write what was only remembered so far, and tell the journal how far the audit log goes; blocks."""
         self._try("recent requests not saved", self._directory.save)
+        self._try("rollouts not looked at", self._rollouts.advance)
         self._try("refusals not written", self._release.tally.flush)
         self._try("released secrets not destroyed", lambda: self._release.shred(self._url))
         self._try("head of the audit log not read", self._tell_head)

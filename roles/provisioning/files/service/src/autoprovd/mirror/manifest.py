@@ -10,14 +10,14 @@ from dataclasses import replace
 from datetime import date
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urljoin, urlsplit
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from autoprovd.faults import Fault, Refused, invalid
-from autoprovd.model import faults_of
+from autoprovd.model import Language, faults_of
 from autoprovd.vendors import VENDORS, model_fault
 
 MOST_BYTES = 2 * 1024**3
@@ -88,8 +88,10 @@ class Entry(BaseModel):
     """The hardware revisions it is for; all when there is none."""
     min_from: Version | None = None
     """The oldest version from which a phone may go to this one directly."""
-    language: str | None = None
-    """Of a language file: the language, by the name the phone's setting has for it."""
+    language: Language | None = None
+    """Of a language file: its language, by the code that phones' definitions use."""
+    interface: Literal["phone", "web"] | None = None
+    """Of a language file: whether its words are for the display, or for the web interface."""
     name: Name | None = None
     """The file's name in the mirror; the last part of the address (or of ``member``) unless given."""
     member: str | None = None
@@ -118,7 +120,12 @@ class Entry(BaseModel):
     @property
     def slot(self) -> tuple[object, ...]:
         """What it is a version of: another entry of the same slot takes its place."""
-        return (self.vendor, self.kind, tuple(sorted(self.models)), tuple(sorted(self.revisions)), self.language)
+        return (self.vendor, self.kind, tuple(sorted(self.models)), tuple(sorted(self.revisions)), *self.words)
+
+    @property
+    def words(self) -> tuple[str | None, str | None]:
+        """Of a language file: the language and the interface it is for."""
+        return self.language, (self.interface or "phone") if self.language else None
 
     @model_validator(mode="after")
     def _is_whole(self) -> Entry:
@@ -135,6 +142,8 @@ class Entry(BaseModel):
             wrong.append("a firmware names the models it is for")
         if (self.kind == Kind.LANGUAGE) != (self.language is not None):
             wrong.append("a language file, and no other, names its language")
+        if self.interface is not None and self.kind != Kind.LANGUAGE:
+            wrong.append("only a language file is for an interface")
         if self.member is not None and (self.member.startswith("/") or ".." in PurePosixPath(self.member).parts):
             wrong.append("member is a path inside the archive")
         if wrong:
@@ -152,6 +161,18 @@ class Manifest(BaseModel):
     expires: date | None = None
     """From this day on the list may be out of date: somebody may keep the newer one from us."""
     files: tuple[Entry, ...]
+
+
+def _unknown_words(entry: Entry) -> Iterator[Fault]:
+    """The fault of a language file that no phone it is for would fetch."""
+    if entry.language is None:
+        return
+    vendor = VENDORS[entry.vendor]
+    models = [vendor.model(name) for name in entry.models] or list(vendor.models.values())
+    known = {code for model in models if model is not None for code in vendor.language_files(model)}
+    if entry.language not in known:
+        what = f"{vendor.title} phones take no file for the language {entry.language!r}"
+        yield Fault("language", what, f"known are {', '.join(sorted(known))}" if known else "leave the file out")
 
 
 def _unknown_models(entry: Entry) -> Iterator[Fault]:
@@ -205,7 +226,7 @@ def take(raw: Mapping[str, Any] | Sequence[Any]) -> Manifest:
         except ValidationError as error:
             faults += (fault.inside(f"files[{index}]") for fault in faults_of(error))
             continue
-        faults += (fault.inside(f"files[{index}]") for fault in _unknown_models(entry))
+        faults += (fault.inside(f"files[{index}]") for fault in (*_unknown_models(entry), *_unknown_words(entry)))
         entries.append(entry)
         if entry.path in taken:
             what = f"{entry.path} stands in the list twice, first as files[{taken[entry.path]}]"

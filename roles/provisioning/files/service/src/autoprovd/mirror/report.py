@@ -28,7 +28,8 @@ def size_of(count: int | None) -> str:
 def _what(entry: dict[str, Any]) -> str:
     models = ", ".join(entry["models"]) or "all models"
     revisions = f" ({', '.join(entry['revisions'])})" if entry["revisions"] else ""
-    kind = f"{entry['kind']} {entry['language']}" if entry["language"] else entry["kind"]
+    words = [entry["language"], "web" if entry.get("interface") == "web" else None]
+    kind = " ".join([entry["kind"], *(word for word in words if word)])
     return f"{entry['vendor']} {models}{revisions} {kind}"
 
 

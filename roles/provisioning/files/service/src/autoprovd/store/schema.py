@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -143,6 +144,55 @@ recent_requests = Table(
     metadata,
     Column("mac", ForeignKey("phones.mac", ondelete="CASCADE"), primary_key=True),
     Column("requests", Text, nullable=False),  # JSON, newest last
+)
+
+sightings = Table(
+    "sightings",  # what a phone said of itself when it last asked for a file of its own
+    metadata,
+    Column("mac", ForeignKey("phones.mac", ondelete="CASCADE"), primary_key=True),
+    Column("model", String(40), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("settings_at", Float),  # when it last got its settings, and in them what it is offered
+)
+
+firmware = Table(
+    "firmware",  # the files of the mirror
+    metadata,
+    Column("path", String(300), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("vendor", String(20), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("models", Text, nullable=False),  # JSON list; empty: all
+    Column("revisions", Text, nullable=False),  # JSON list; empty: all
+    Column("min_from", String(64)),
+    Column("language", String(10)),
+    Column("interface", String(10)),
+)
+
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("name", String(60), primary_key=True),
+    Column("definition", Text, nullable=False),  # canonical JSON
+    Column("state", String(10), nullable=False),  # running, paused (by a person), stopped (by itself)
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("ring", Integer, nullable=False),  # 0: the canaries, then the rings
+    Column("ring_at", Float, nullable=False),  # since when
+)
+
+offers = Table(
+    "offers",  # the firmware a phone is told to fetch
+    metadata,
+    Column("mac", ForeignKey("phones.mac", ondelete="CASCADE"), primary_key=True),
+    Column("rollout", ForeignKey("rollouts.name", ondelete="CASCADE"), nullable=False),
+    Column("path", String(300), nullable=False),
+    Column("offered_at", Float, nullable=False),
+    Column("taken_at", Float),  # when it got the settings that say so
+    Column("done_at", Float),  # when it came back with that version
+    Column("lost_at", Float),  # when it should have come back, and had not
 )
 
 facts = Table(

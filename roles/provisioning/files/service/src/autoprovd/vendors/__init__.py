@@ -11,7 +11,7 @@ from types import MappingProxyType
 from autoprovd.faults import Fault
 from autoprovd.model import Phone, SecretKey, Settings
 from autoprovd.render import Document
-from autoprovd.vendors.base import Agent, Model, Vendor
+from autoprovd.vendors.base import Agent, Model, Offer, Vendor
 from autoprovd.vendors.gigaset import Gigaset
 from autoprovd.vendors.snom import Snom
 from autoprovd.vendors.yealink import Yealink
@@ -59,10 +59,10 @@ def model_fault(vendor: str, model: str) -> Fault:
     return Fault("model", f"{room.title} has no model {model!r}", known)
 
 
-def render(phone: Phone, site: Settings) -> list[Document]:
+def render(phone: Phone, site: Settings, offer: Offer) -> list[Document]:
     """The files of a phone. Dear; called when something was written, never when a phone asks."""
     vendor, model = room_of(phone)
-    return vendor.documents(phone, model, site)
+    return vendor.documents(phone, model, site, offer)
 
 
 def secret_keys(phone: Phone) -> tuple[SecretKey, ...]:

@@ -8,15 +8,19 @@ cannot. A new vendor touches its own room, and its line in :data:`autoprovd.vend
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from importlib.resources import files
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from autoprovd.faults import Fault
 from autoprovd.model import Key, KeyType, Phone, SecretClass, SecretKey, Settings
 from autoprovd.render import Document
+
+SETTINGS: Final = "settings"
+"""The name of the document with all settings of a phone."""
 
 
 class Model(NamedTuple):
@@ -45,6 +49,21 @@ class Agent(NamedTuple):
     firmware: str
     mac: str | None
     """12 lower-case hexadecimal digits, or None where the phone does not tell."""
+
+
+class Offer(NamedTuple):
+    """What a phone is told to fetch besides its own files; None where there is nothing."""
+
+    firmware_url: str | None = None
+    firmware_version: str = ""
+    """Empty where nobody knows it."""
+    language_url: str | None = None
+    """The words of its display in its language."""
+    web_language_url: str | None = None
+    """The words of its web interface."""
+
+
+NOTHING = Offer()
 
 
 class Vendor(ABC):
@@ -82,8 +101,16 @@ class Vendor(ABC):
         Names are as the phone writes them. None stands for a file the phone asks for and is rightly not given.
         """
 
+    def version_key(self, version: str) -> tuple[int, ...]:
+        """A firmware's version, comparable with others of the vendor; the same for each way to write it."""
+        return tuple(int(number) for number in re.findall("[0-9]+", version.partition("+")[0]))
+
+    def language_files(self, model: Model) -> Mapping[str, str]:
+        """The languages such a phone takes a file for, by code, as the phone calls them; most take none."""
+        return MappingProxyType({})
+
     @abstractmethod
-    def documents(self, phone: Phone, model: Model, site: Settings) -> list[Document]:
+    def documents(self, phone: Phone, model: Model, site: Settings, offer: Offer) -> list[Document]:
         """Render the phone's files. Dear; called when something was written, never when a phone asks."""
 
     @abstractmethod

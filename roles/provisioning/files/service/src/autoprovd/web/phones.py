@@ -136,7 +136,7 @@ class PhoneFiles:
         self._directory.note(
             entry.mac,
             Request(
-                time.time(), source, asked.name, asked.user_agent,
+                self._clock.wall(), source, asked.name, asked.user_agent,
                 _PROOF_NAMES[outcome.proof], outcome.outcome, outcome.reason,
             ),
         )  # fmt: skip

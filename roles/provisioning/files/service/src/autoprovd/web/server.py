@@ -21,6 +21,7 @@ from autoprovd import __version__, log
 from autoprovd.config import Config, parse_address
 from autoprovd.directory import Directory
 from autoprovd.faults import Refused
+from autoprovd.firmware.rollouts import Rollouts
 from autoprovd.keys import Keys
 from autoprovd.leases import Leases
 from autoprovd.neighbours import Neighbours
@@ -76,13 +77,14 @@ def serve(config: Config) -> None:
     rendered = site.render_after_upgrade()
     directory = Directory(store)
     site.on_change(directory.forget)
-    overview = Overview(store, keyring, directory)
-    parts = Parts(store, keyring, release, site, overview, Tokens(store, keyring), keys)
+    rollouts = Rollouts(site)
+    overview = Overview(store, keyring, directory, rollouts)
+    parts = Parts(store, keyring, release, site, overview, Tokens(store, keyring), keys, rollouts)
     leases = Leases([(file.kind, file.path) for file in config.identity.lease_files])
     doors = _doors(config, phones.PhoneFiles(directory, release, store.clock, Neighbours(), leases), parts)
     log.event("started", version=__version__, count=rendered, listener=", ".join(door.name for door in doors))
     try:
-        uvicorn_loop(_run(config, doors, Upkeep(config, store, directory, release, keys)))
+        uvicorn_loop(_run(config, doors, Upkeep(config, store, directory, release, keys, rollouts)))
     finally:
         store.close()
     log.event("stopped")

@@ -16,7 +16,7 @@ from typing import Final
 from autoprovd.faults import Fault
 from autoprovd.model import Phone, SecretClass, SecretKey, Settings
 from autoprovd.render import Document
-from autoprovd.vendors.base import Agent, Model, Vendor, read_models
+from autoprovd.vendors.base import SETTINGS, Agent, Model, Offer, Vendor, read_models
 from autoprovd.vendors.gigaset import maxwell, nx70
 from autoprovd.vendors.snom import settings as snom_settings
 
@@ -71,13 +71,21 @@ class Gigaset(Vendor):
         """
         own = f"{phone.mac.upper()}.xml"
         if model.family not in _OWN_FAMILIES:
-            return {own: snom_settings.SETTINGS}
-        return {own: "settings", "provisioning.xml": "settings"}
+            return {own: SETTINGS}
+        return {own: SETTINGS, "provisioning.xml": SETTINGS}
 
-    def documents(self, phone: Phone, model: Model, site: Settings) -> list[Document]:
+    def version_key(self, version: str) -> tuple[int, ...]:
+        """A DECT base says ``83.V2.11.0+build.a546b91`` of version 2.11.0."""
+        return super().version_key(version.rpartition("V")[2])
+
+    def language_files(self, model: Model) -> Mapping[str, str]:
+        """Only the P series, which Snom builds, is known to take them."""
+        return {} if model.family in _OWN_FAMILIES else snom_settings.LANGUAGES
+
+    def documents(self, phone: Phone, model: Model, site: Settings, offer: Offer) -> list[Document]:
         """See :class:`~autoprovd.vendors.base.Vendor`."""
         family = _OWN_FAMILIES.get(model.family)
-        return [family.render(phone, site) if family else snom_settings.render(phone, model, site)]
+        return [family.render(phone, site, offer) if family else snom_settings.render(phone, model, site, offer)]
 
     def faults(self, phone: Phone, model: Model) -> Iterator[Fault]:
         """See :class:`~autoprovd.vendors.base.Vendor`."""

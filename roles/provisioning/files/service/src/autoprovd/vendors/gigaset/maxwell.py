@@ -11,7 +11,9 @@ from autoprovd.faults import Fault
 from autoprovd.model import Account, KeyType, Phone, Settings
 from autoprovd.render import Document, Syntax, Templates
 from autoprovd.vendors.base import (
+    SETTINGS,
     Model,
+    Offer,
     choice_fault,
     key_type_fault,
     key_value_fault,
@@ -44,7 +46,7 @@ _KEY_TYPES = {
 }
 
 
-def render(phone: Phone, site: Settings) -> Document:
+def render(phone: Phone, site: Settings, offer: Offer) -> Document:
     """The settings of a Maxwell. Of the site's defaults, those it has no word for are left to the phone."""
     accounts = sorted(phone.accounts, key=lambda account: account.line)
     used = {account.line for account in accounts}
@@ -52,11 +54,12 @@ def render(phone: Phone, site: Settings) -> Document:
     first = accounts[0] if accounts else None
     return _TEMPLATES.render(
         "maxwell.xml.j2",
-        "settings",
+        SETTINGS,
         "text/xml",
         Syntax.XML,
         {
             "phone": phone,
+            "offer": offer,
             "first": first,
             "transport": _TRANSPORTS[first.transport] if first else None,
             "accounts": [

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from autoprovd.faults import Fault
 from autoprovd.model import Account, Phone, Settings
 from autoprovd.render import Document, Syntax, Templates
-from autoprovd.vendors.base import Model, choice_fault, read_words, split_authority
+from autoprovd.vendors.base import SETTINGS, Model, Offer, choice_fault, read_words, split_authority
 
 # These numbers are the bases'; those of Maxwell differ.
 _TRANSPORTS: Final = {"udp": 1, "tcp": 2, "tls": 3}
@@ -39,17 +39,18 @@ class _Provider(NamedTuple):
     voicemail: bool
 
 
-def render(phone: Phone, site: Settings) -> Document:
+def render(phone: Phone, site: Settings, offer: Offer) -> Document:
     """The settings of a base. Of the site's defaults, those it has no word for are left to the base."""
     accounts = sorted(phone.accounts, key=lambda account: account.line)
     providers = _providers(accounts)
     return _TEMPLATES.render(
         "nx70.xml.j2",
-        "settings",
+        SETTINGS,
         "text/xml",
         Syntax.XML,
         {
             "phone": phone,
+            "offer": offer,
             "accounts": [(account, f"{account.line:05}", providers[_provider(account)]) for account in accounts],
             "providers": list(enumerate(providers)),
             "tone": _TONES.get(phone.tone or site.tone),

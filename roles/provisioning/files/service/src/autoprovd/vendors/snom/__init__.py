@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from autoprovd.faults import Fault
 from autoprovd.model import Phone, SecretKey, Settings
 from autoprovd.render import Document
-from autoprovd.vendors.base import Agent, Model, Vendor, read_models
+from autoprovd.vendors.base import SETTINGS, Agent, Model, Offer, Vendor, read_models
 from autoprovd.vendors.snom import settings
 
 # "Mozilla/4.0 (compatible; snomD785-SIP 10.1.33.33 2010.12-00004-g9ba52f5 000413922D24 SXM:0 UXM:0)": what stands
@@ -51,13 +51,17 @@ class Snom(Vendor):
         # nobody documents that a phone which finds it missing goes on to its own.
         return {
             f"snom{model.name}.htm": settings.EMPTY,
-            f"snom{model.name}-{phone.mac.upper()}.htm": settings.SETTINGS,
-            f"{phone.mac.upper()}.xml": settings.SETTINGS,
+            f"snom{model.name}-{phone.mac.upper()}.htm": SETTINGS,
+            f"{phone.mac.upper()}.xml": SETTINGS,
         }
 
-    def documents(self, phone: Phone, model: Model, site: Settings) -> list[Document]:
+    def language_files(self, model: Model) -> Mapping[str, str]:
         """See :class:`~autoprovd.vendors.base.Vendor`."""
-        return [settings.render_empty(), settings.render(phone, model, site)]
+        return settings.LANGUAGES
+
+    def documents(self, phone: Phone, model: Model, site: Settings, offer: Offer) -> list[Document]:
+        """See :class:`~autoprovd.vendors.base.Vendor`."""
+        return [settings.render_empty(), settings.render(phone, model, site, offer)]
 
     def faults(self, phone: Phone, model: Model) -> Iterator[Fault]:
         """See :class:`~autoprovd.vendors.base.Vendor`."""

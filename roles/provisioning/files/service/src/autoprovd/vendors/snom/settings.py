@@ -17,7 +17,9 @@ from autoprovd.faults import Fault
 from autoprovd.model import Account, Key, KeyType, Phone, Settings
 from autoprovd.render import Document, Syntax, Templates
 from autoprovd.vendors.base import (
+    SETTINGS,
     Model,
+    Offer,
     choice_fault,
     join_authority,
     key_type_fault,
@@ -26,8 +28,6 @@ from autoprovd.vendors.base import (
     read_words,
 )
 
-SETTINGS: Final = "settings"
-"""The document with all settings of a phone."""
 EMPTY: Final = "empty"
 """The document with none, for the file that all phones of a model ask for."""
 IDENTITIES: Final = 12
@@ -35,7 +35,8 @@ IDENTITIES: Final = 12
 
 _WEB_USER_ROLE: Final = "user"
 _MEDIA_TYPE: Final = "text/xml"
-_LANGUAGES = read_words(__package__, "languages.tsv")
+LANGUAGES: Final = read_words(__package__, "languages.tsv")
+"""What the phones call languages, by code; they take a file for each."""
 _TONES = read_words(__package__, "tones.tsv")
 _TIME_ZONES = read_words(__package__, "time_zones.tsv")
 _KEY_TYPES = {KeyType(kind): (full, bare) for kind, full, bare in read_rows(__package__, "key_types.tsv")}
@@ -49,7 +50,7 @@ class _FunctionKey(NamedTuple):
     argument: str
 
 
-def render(phone: Phone, model: Model, site: Settings) -> Document:
+def render(phone: Phone, model: Model, site: Settings, offer: Offer) -> Document:
     """The settings of a phone. Of the site's defaults, those Snom has no word for are left to the phone."""
     accounts = {account.line: account for account in phone.accounts}
     return _TEMPLATES.render(
@@ -59,12 +60,13 @@ def render(phone: Phone, model: Model, site: Settings) -> Document:
         Syntax.XML,
         {
             "phone": phone,
+            "offer": offer,
             "two_web_users": model.family == "snom8",
             "web_user_role": _WEB_USER_ROLE,
             "accounts": [(account, _host(account), _outbound(account)) for _line, account in sorted(accounts.items())],
             "unused_lines": [line for line in range(1, IDENTITIES + 1) if line not in accounts],
             "keys": _function_keys(phone, model, accounts),
-            "language": _LANGUAGES.get(phone.language or site.language),
+            "language": LANGUAGES.get(phone.language or site.language),
             "tone": _TONES.get(phone.tone or site.tone),
             "time_zone": _TIME_ZONES.get(phone.time_zone or site.time_zone),
             "ntp_server": phone.ntp_server or site.ntp_server,
@@ -82,7 +84,7 @@ def render_empty() -> Document:
 
 def faults(phone: Phone, model: Model, phones: str) -> Iterator[Fault]:
     """What such phones cannot carry; ``phones`` is how the message calls them."""
-    yield from choice_fault("language", phone.language, _LANGUAGES, phones)
+    yield from choice_fault("language", phone.language, LANGUAGES, phones)
     yield from choice_fault("tone", phone.tone, _TONES, phones)
     yield from choice_fault("time_zone", phone.time_zone, _TIME_ZONES, phones)
     if model.family == "snom8" and phone.web_user == _WEB_USER_ROLE:

@@ -12,8 +12,10 @@ from autoprovd.faults import Fault
 from autoprovd.model import KeyType, Phone, SecretClass, SecretKey, Settings
 from autoprovd.render import Document, Syntax, Templates
 from autoprovd.vendors.base import (
+    SETTINGS,
     Agent,
     Model,
+    Offer,
     Vendor,
     choice_fault,
     key_type_fault,
@@ -24,7 +26,6 @@ from autoprovd.vendors.base import (
     split_authority,
 )
 
-_SETTINGS: Final = "settings"
 _BOOT_FILE: Final = "y000000000000.boot"
 _LINES: Final = 16
 """SIP accounts of the largest phones; a smaller one ignores what it does not have."""
@@ -83,15 +84,25 @@ class Yealink(Vendor):
         # A boot file is not given, because a phone that finds one asks for nothing else; the model's file is not
         # given, because all is in the phone's own.
         common: dict[str, str | None] = {model.common_file: None} if model.common_file else {}
-        return {f"{phone.mac}.boot": None, _BOOT_FILE: None} | common | {f"{phone.mac}.cfg": _SETTINGS}
+        return {f"{phone.mac}.boot": None, _BOOT_FILE: None} | common | {f"{phone.mac}.cfg": SETTINGS}
 
-    def documents(self, phone: Phone, model: Model, site: Settings) -> list[Document]:
+    def version_key(self, version: str) -> tuple[int, ...]:
+        """Without the first number: it is the hardware's, and differs between models with the same software."""
+        numbers = super().version_key(version)
+        return numbers[1:] if len(numbers) > 3 else numbers
+
+    def language_files(self, model: Model) -> Mapping[str, str]:
+        """See :class:`~autoprovd.vendors.base.Vendor`."""
+        return _LANGUAGES
+
+    def documents(self, phone: Phone, model: Model, site: Settings, offer: Offer) -> list[Document]:
         """See :class:`~autoprovd.vendors.base.Vendor`."""
         accounts = sorted(phone.accounts, key=lambda account: account.line)
         used = {account.line for account in accounts}
         context = {
             "phone": phone,
             "site": site,
+            "offer": offer,
             "web_user_role": _WEB_USER_ROLE,
             "accounts": [
                 (account, _TRANSPORTS[account.transport], _SRTP[account.srtp], *_outbound_proxy(account.outbound_proxy))
@@ -109,7 +120,7 @@ class Yealink(Vendor):
             "protected_url": site.folder_url(protected=True),
             "text": _text,
         }
-        return [self._templates.render("settings.cfg.j2", _SETTINGS, "text/plain", Syntax.LINES, context)]
+        return [self._templates.render("settings.cfg.j2", SETTINGS, "text/plain", Syntax.LINES, context)]
 
     def faults(self, phone: Phone, model: Model) -> Iterator[Fault]:
         """See :class:`~autoprovd.vendors.base.Vendor`."""
