@@ -54,6 +54,8 @@ options:
           - settings:read
           - settings:write
           - tokens:write
+          - firmware:read
+          - firmware:write
           - audit:read
           - metrics:read
   purge:
@@ -110,6 +112,8 @@ SCOPES = [
     "settings:read",
     "settings:write",
     "tokens:write",
+    "firmware:read",
+    "firmware:write",
     "audit:read",
     "metrics:read",
 ]

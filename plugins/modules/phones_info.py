@@ -29,6 +29,7 @@ seealso:
   - module: autoprov.appliance.phones
   - module: autoprov.appliance.credentials
   - module: autoprov.appliance.credential_claim
+  - module: autoprov.appliance.firmware_rollout
 """
 
 EXAMPLES = r"""
@@ -151,6 +152,41 @@ phones:
     last_request:
       description: What the telephone asked last, and how it was answered. Nothing if it never did.
       type: dict
+    firmware:
+      description: What it runs, and what it is offered.
+      type: dict
+      contains:
+        version:
+          description: The version it named when it last asked. Nothing if it never did.
+          type: str
+          sample: 10.1.33.33
+        seen_at:
+          description: When that was.
+          type: str
+        rollout:
+          description: The rollout it follows, see M(autoprov.appliance.firmware_rollout).
+          type: str
+          returned: when it follows one
+          sample: summer
+        wanted:
+          description: The version it is to have in the end.
+          type: str
+          returned: when it follows one
+          sample: 10.1.184.15
+        state:
+          description: V(done), V(taken), V(offered), V(lost), V(waiting) or V(excluded).
+          type: str
+          returned: when it follows one
+          sample: waiting
+        reason:
+          description: Why it is not further.
+          type: str
+          returned: when it follows one
+          sample: it has not asked yet, so nobody knows its version
+        offered:
+          description: The version that its configuration tells it to fetch.
+          type: str
+          returned: when it follows one
     suspicious:
       description: Whether somebody asked for its passwords who must not have them.
       type: bool

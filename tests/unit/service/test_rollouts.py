@@ -299,3 +299,33 @@ def test_over_the_api(site: Box) -> None:
     assert "put it in quotes" in refused.text
     assert client.get("/api/v1/firmware/catalogue").json()["files"][0]["path"] == entry()["path"]
     assert client.get(f"/api/v1/phones/{YEALINK}").json()["firmware"] == {"version": None, "seen_at": None}
+
+
+async def test_the_list_pauses_and_resumes(site: Box) -> None:
+    start(site, paused=True)
+    await ask(site)
+    assert state(site) == ("waiting", "the rollout is paused")
+    rollout = {"name": "new", "vendor": "snom", "version": NEW, "rings": [100], "pause_seconds": 0}
+    changed, difference = site.rollouts.apply([rollout], False, False, "test")
+    assert (changed, difference.before) == (False, difference.after), "left out, it stays paused"
+    changed, difference = site.rollouts.apply([{**rollout, "paused": False}], False, True, "test")
+    assert changed
+    assert ('"state": "paused"' in difference.before, '"state": "running"' in difference.after) == (True, True)
+    assert site.rollouts.apply([{**rollout, "paused": False}], False, False, "test")[0]
+    site.rollouts.advance()
+    assert state(site)[0] == "offered"
+
+
+async def test_what_stopped_by_itself_goes_on_only_by_resume(site: Box) -> None:
+    rollout = {"name": "new", "vendor": "snom", "version": NEW, "rings": [100], "pause_seconds": 0, "stop_after": 1}
+    start(site, stop_after=1)
+    await ask(site)
+    await ask(site)
+    site.clock.pass_time(2 * HOUR)
+    site.rollouts.advance()
+    assert not site.rollouts.apply([{**rollout, "paused": False}], False, False, "test")[0]
+    assert site.rollouts.status()[0]["state"] == "stopped"
+    assert site.rollouts.apply([], False, False, "test", ["new"])[0]
+    assert site.rollouts.status()[0]["state"] == "running"
+    with pytest.raises(Refused, match="there is no rollout 'old'; there are: new"):
+        site.rollouts.apply([], False, False, "test", ["old"])

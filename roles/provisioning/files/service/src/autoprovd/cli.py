@@ -21,6 +21,7 @@ from autoprovd.appliance import pass_appliance as _appliance
 from autoprovd.appliance import print_json as _print_json
 from autoprovd.appliance import tell_refusal as _tell_refusal
 from autoprovd.cli_firmware import firmware
+from autoprovd.cli_rollout import rollout
 from autoprovd.cli_records import audit, key
 from autoprovd.faults import Refused
 from autoprovd.model import Audience, SecretClass, parse_mac
@@ -226,6 +227,7 @@ def seal(appliance: _Appliance, as_json: bool) -> None:
 commands.add_command(audit)
 commands.add_command(firmware)
 commands.add_command(key)
+commands.add_command(rollout)
 
 
 _COLUMNS = (SecretClass.SIP, SecretClass.MENU, SecretClass.WEB, SecretClass.PROVISIONING)

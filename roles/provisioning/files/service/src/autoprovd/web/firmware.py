@@ -31,6 +31,8 @@ class RolloutList(BaseModel):
 
     rollouts: Annotated[list[dict[str, Any]], Field(max_length=1000)]
     purge: bool = False
+    resume: list[str] = []
+    """Rollouts that were paused, or stopped by themselves, and go on."""
     dry_run: bool = False
 
 
@@ -52,7 +54,9 @@ def add(api: APIRouter, parts: "Parts", needs: Callable[[Scope], Any]) -> None:
 
     @api.put("/firmware/rollouts")
     def put_rollouts(body: RolloutList, actor: Annotated[str, needs(Scope.FIRMWARE_WRITE)]) -> dict[str, Any]:
-        changed, difference = parts.rollouts.apply(body.rollouts, body.purge, body.dry_run, actor)
+        changed, difference = parts.rollouts.apply(body.rollouts, body.purge, body.dry_run, actor, body.resume)
+        if changed and not body.dry_run:
+            parts.rollouts.advance()
         return {"changed": changed, "diff": asdict(difference)}
 
     @api.post("/firmware/rollouts/{name}/pause")
@@ -61,4 +65,6 @@ def add(api: APIRouter, parts: "Parts", needs: Callable[[Scope], Any]) -> None:
 
     @api.post("/firmware/rollouts/{name}/resume")
     def resume(name: str, actor: Annotated[str, needs(Scope.FIRMWARE_WRITE)]) -> dict[str, Any]:
-        return {"changed": parts.rollouts.resume(name, actor)}
+        changed = parts.rollouts.resume(name, actor)
+        parts.rollouts.advance()
+        return {"changed": changed}
