@@ -21,8 +21,8 @@ from autoprovd.appliance import pass_appliance as _appliance
 from autoprovd.appliance import print_json as _print_json
 from autoprovd.appliance import tell_refusal as _tell_refusal
 from autoprovd.cli_firmware import firmware
-from autoprovd.cli_rollout import rollout
 from autoprovd.cli_records import audit, key
+from autoprovd.cli_rollout import rollout
 from autoprovd.faults import Refused
 from autoprovd.model import Audience, SecretClass, parse_mac
 

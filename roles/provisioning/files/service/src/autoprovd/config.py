@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from autoprovd.faults import Fault, Refused
 from autoprovd.model import faults_of
@@ -106,6 +106,16 @@ class Identity(BaseModel):
     lease_files: tuple[LeaseFile, ...] = ()
 
 
+class Firmware(BaseModel):
+    """The mirror that is served to phones at ``/firmware/``."""
+
+    model_config = _STRICT
+    folder: Path | None = None
+    """The files of the release that is served, such as ``/var/lib/autoprov-firmware/current/files``."""
+    downloads_at_a_time: Annotated[int, Field(ge=1, le=200)] = 20
+    """More than these wait for their turn."""
+
+
 class Log(BaseModel):
     """How much is logged."""
 
@@ -122,6 +132,7 @@ class Config(BaseModel):
     listen: Listen = Listen()
     tls: Tls = Tls()
     identity: Identity = Identity()
+    firmware: Firmware = Firmware()
     log: Log = Log()
 
     @model_validator(mode="after")

@@ -33,6 +33,7 @@ from autoprovd.release import Release
 from autoprovd.vendors import agent_of
 from autoprovd.vendors.base import Agent
 from autoprovd.web import digest
+from autoprovd.web.downloads import FOLDER
 from autoprovd.web.guesses import Guesses
 from autoprovd.web.protocol import CERTIFICATE
 
@@ -84,12 +85,14 @@ class PhoneFiles:
         clock: Clock,
         neighbours: Neighbours,
         leases: Leases | None = None,
+        downloads: ASGIApp | None = None,
     ) -> None:
         self._directory = directory
         self._release = release
         self._clock = clock
         self._neighbours = neighbours
         self._leases = leases or Leases([])
+        self._downloads = downloads
         self._digest = digest.Digest()
         self._guesses = Guesses()
         # Two pools, so that claims waiting for the one writer never keep a phone from its entry.
@@ -102,6 +105,8 @@ class PhoneFiles:
         path: str = scope["path"]
         if path == "/healthz":
             response: ASGIApp = JSONResponse({"status": "ok"})
+        elif self._downloads is not None and path.startswith(FOLDER) and scope["method"] in ("GET", "HEAD"):
+            response = self._downloads
         else:
             response, outcome = await self._respond(scope, path)
             metrics.count_request(outcome)

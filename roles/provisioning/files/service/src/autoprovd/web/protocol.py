@@ -17,6 +17,11 @@ from typing import Any, ClassVar
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from autoprovd import log
+from autoprovd.web.downloads import FOLDER, SMALL, TRANSPORT
+from autoprovd.web.sendfile import FileRange
+
+_LARGE = SMALL
+_DOWNLOADS = FOLDER.encode()
 
 
 class _Gathering:
@@ -30,8 +35,15 @@ class _Gathering:
         self.is_closing = transport.is_closing
         self.get_extra_info = transport.get_extra_info
 
-    def write(self, data: bytes) -> None:
-        """Write at the end of this turn of the loop."""
+    def write(self, data: bytes | FileRange) -> None:
+        """Write at the end of this turn of the loop; a large piece at once, and without being copied."""
+        if isinstance(data, FileRange):  # whoever writes one sends it
+            self._flush()
+            return
+        if len(data) > _LARGE:
+            self._flush()
+            self._transport.write(data)
+            return
         if not self._pieces:
             self._loop.call_soon(self._flush)
         self._pieces.append(data)
@@ -110,6 +122,8 @@ class Protocol(HttpToolsProtocol):
         if len(self.headers) > _MOST_HEADERS or (came > _MOST_HEAD_BYTES and self._size() > _MOST_HEAD_BYTES):
             self._refuse(_TOO_LARGE)
             return
+        if self.url.startswith(_DOWNLOADS) and self.transport.get_extra_info("ssl_object") is None:
+            self.scope["extensions"] = {TRANSPORT: {"transport": self.transport}}
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:

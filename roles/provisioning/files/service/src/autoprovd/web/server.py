@@ -33,6 +33,7 @@ from autoprovd.store import Store
 from autoprovd.tokens import Tokens
 from autoprovd.upkeep import Upkeep
 from autoprovd.web import api, phones
+from autoprovd.web.downloads import Downloads
 from autoprovd.web.parts import Parts
 from autoprovd.web.protocol import CertifyingProtocol, Protocol, ToldHandshake
 
@@ -81,7 +82,9 @@ def serve(config: Config) -> None:
     overview = Overview(store, keyring, directory, rollouts)
     parts = Parts(store, keyring, release, site, overview, Tokens(store, keyring), keys, rollouts)
     leases = Leases([(file.kind, file.path) for file in config.identity.lease_files])
-    doors = _doors(config, phones.PhoneFiles(directory, release, store.clock, Neighbours(), leases), parts)
+    downloads = Downloads(config.firmware.folder, config.firmware.downloads_at_a_time)
+    for_phones = phones.PhoneFiles(directory, release, store.clock, Neighbours(), leases, downloads)
+    doors = _doors(config, for_phones, parts)
     log.event("started", version=__version__, count=rendered, listener=", ".join(door.name for door in doors))
     try:
         uvicorn_loop(_run(config, doors, Upkeep(config, store, directory, release, keys, rollouts)))
