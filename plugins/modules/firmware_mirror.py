@@ -61,8 +61,12 @@ options:
         description: The oldest version from which a phone may go to this one directly.
         type: str
       language:
-        description: Of a language file, the language.
+        description: Of a language file, its language, by the code that the telephones' settings use, such as V(de).
         type: str
+      interface:
+        description: Of a language file, whether its words are for the display or for the web interface.
+        type: str
+        choices: [phone, web]
       name:
         description: Its name in the mirror, when it is not the last part of the address.
         type: str
@@ -87,6 +91,9 @@ options:
         description: It may come by plain C(http).
         type: bool
         default: false
+      source:
+        description: Where this entry was read, and when; for people.
+        type: str
   serial:
     description:
       - The issue of O(files); it grows with each. An older one than the mirror was made from is refused.

@@ -76,9 +76,14 @@ options:
         description:
           - Where it gets its time. When not given, the server of the site.
         type: str
+      revision:
+        description:
+          - Its hardware revision, as the label says it. Needed where the mirror has firmware for certain revisions.
+        type: str
       firmware_url:
         description:
-          - From where it loads its firmware.
+          - From where it loads its firmware. It takes part in no rollout then,
+            see M(autoprov.appliance.firmware_rollout).
         type: str
       web_user:
         description:

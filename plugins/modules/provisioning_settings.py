@@ -57,6 +57,11 @@ options:
     description:
       - How often the telephones ask for their configuration, in minutes.
     type: int
+  firmware_base_url:
+    description:
+      - The folder from which the telephones fetch firmware and language files, when another server has them.
+      - Empty for the service itself.
+    type: str
   release:
     description:
       - How passwords are released.
@@ -201,6 +206,7 @@ settings:
     time_zone: Europe/Berlin
     ntp_server: 198.18.0.1
     refresh_minutes: 1440
+    firmware_base_url: null
     release:
       window_seconds: 600
       window_starts: arming
@@ -249,6 +255,7 @@ SETTINGS = {
     "time_zone": {"type": "str"},
     "ntp_server": {"type": "str"},
     "refresh_minutes": {"type": "int"},
+    "firmware_base_url": {"type": "str"},
     "release": {
         "type": "dict",
         "options": {
@@ -268,6 +275,8 @@ def _what_is_said(options: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     module = ApiModule(SETTINGS)
     change = {name: module.params[name] for name in SETTINGS if module.params[name] is not None}
+    if change.get("firmware_base_url") == "":
+        change["firmware_base_url"] = None
     if "release" in change:
         change["release"] = _what_is_said(change["release"])
         if "rules" in change["release"]:

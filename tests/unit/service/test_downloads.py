@@ -38,6 +38,7 @@ def folder(tmp_path: Path) -> Path:
     (files / "yealink" / "1.0").mkdir(parents=True)
     (files / PATH.removeprefix("/firmware/")).write_bytes(CONTENT)
     (files / WORDS.removeprefix("/firmware/")).write_text("Anruf\n")
+    (files / "manifest.json").write_text('{"files": []}')
     (tmp_path / "secret").write_text("a password")
     return files
 
@@ -157,15 +158,20 @@ def test_nothing_else_is_served(start: Start, folder: Path, tmp_path: Path) -> N
     (here / ".hidden").write_text("a password")
     (here / "folder.bin").mkdir()
     os.mkfifo(here / "pipe.bin")
-    (folder / "manifest.json").write_text("{}")
+    (folder / "other.json").write_text("a password")
     paths = [
         "link.bin", ".hidden", "folder.bin", "pipe.bin", "../../../secret", "..%2f..%2f..%2fsecret", "%2e%2e/secret",
         "",
         "snomD785.bin/", "snomD785.bin%00.txt", "%2fetc%2fpasswd",
     ]  # fmt: skip
-    for path in (*(f"/firmware/snom/10.1.184.15/{name}" for name in paths), "/firmware/", "/firmware/../secret"):
+    for path in (*(f"/firmware/snom/10.1.184.15/{name}" for name in paths), "/firmware/", "/firmware/other.json", "/firmware/../secret"):
         answer = client.get(path)
         assert (answer.status_code, "password" in answer.text) == (404, False), path
+
+
+def test_the_list_for_other_mirrors(start: Start) -> None:
+    answer = start().get("/firmware/manifest.json")
+    assert (answer.json(), answer.headers["content-type"]) == ({"files": []}, "application/json")
 
 
 def test_a_few_at_a_time(start: Start) -> None:

@@ -112,7 +112,7 @@ class Firmware(BaseModel):
     model_config = _STRICT
     folder: Path | None = None
     """The files of the release that is served, such as ``/var/lib/autoprov-firmware/current/files``."""
-    downloads_at_a_time: Annotated[int, Field(ge=1, le=200)] = 20
+    downloads_at_a_time: Annotated[int, Field(ge=1, le=100)] = 20
     """More than these wait for their turn."""
 
 

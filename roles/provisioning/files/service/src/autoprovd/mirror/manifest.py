@@ -106,6 +106,8 @@ class Entry(BaseModel):
     """Nobody has told the hash: whatever comes first is taken, and anything else later is an alarm."""
     insecure: bool = False
     """May be fetched by plain http."""
+    source: Annotated[str, Field(max_length=300)] | None = None
+    """Where this entry was read, and when: for people."""
 
     @property
     def file_name(self) -> str:

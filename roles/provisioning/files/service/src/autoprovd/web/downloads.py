@@ -29,7 +29,8 @@ TRANSPORT = "autoprov.transport"
 """The extension of the ASGI scope that holds the connection, where it can be written to without encryption."""
 SMALL = 64 * 1024
 """Up to here a file is sent like any other response."""
-_PATH = re.compile(r"[a-z0-9]+/[0-9A-Za-z][0-9A-Za-z._+-]{0,63}/[0-9A-Za-z][^/\x00-\x1f\x7f]{0,199}")
+# The list at the top is for other mirrors, which may be made from this one.
+_PATH = re.compile(r"manifest\.json|[a-z0-9]+/[0-9A-Za-z][0-9A-Za-z._+-]{0,63}/[0-9A-Za-z][^/\x00-\x1f\x7f]{0,199}")
 _TYPES = {
     ".xml": "text/xml; charset=utf-8",
     ".json": "application/json",
