@@ -114,7 +114,7 @@ def test_one_that_fails_stops_no_other_and_takes_no_ones_place(store: MirrorStor
     url = server.on("/fw.bin", whole(FILE))
     run(store, entry(url))
     broken = server.on("/new.bin", raw(head(404, {"Content-Length": "0"})))
-    lang = {"kind": "language", "language": "Deutsch", "models": []}
+    lang = {"kind": "language", "language": "de", "models": []}
     done = run(store, entry(broken, OTHER, version="11"), entry(server.on("/de.xml", whole(b"<x/>")), b"<x/>", **lang))
     assert done.failed == {"snom/11/new.bin": "the server answers 404 Not Found"}
     assert served(store) == {PATH: FILE, "snom/10.1.184.14/de.xml": b"<x/>"}

@@ -305,6 +305,13 @@ def test_an_empty_ring_holds_nobody_up() -> None:
     assert list(decided(late, rollout=rollout).offer) == [late.phone.mac]
 
 
+def test_a_ring_nobody_of_which_has_ever_asked_has_its_time_too() -> None:
+    rollout = plan(rings=[30, 100], ring_hours=24)
+    unseen = [Candidate(candidate.phone, None, None) for candidate in in_rings(rollout, {})]
+    assert decided(*unseen, rollout=rollout, now=NOW + HOUR).ring == 1
+    assert decided(*unseen, rollout=rollout, now=NOW + 25 * HOUR).ring == 2
+
+
 def test_canaries_first() -> None:
     canary, other = phone(1), phone(2)
     rollout = plan(canaries=[canary.phone.mac], ring_hours=0)

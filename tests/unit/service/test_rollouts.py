@@ -291,7 +291,7 @@ def test_over_the_api(site: Box) -> None:
         assert answer.status_code == 200, answer.text
     assert answer.json()["changed"] is False
     (told,) = client.get("/api/v1/firmware/rollouts").json()["rollouts"]
-    assert (told["name"], told["state"], told["ring"]) == ("new", "running", "the canaries")
+    assert (told["name"], told["state"], told["ring"]) == ("new", "running", "ring 3 (100 %)")
     assert client.post("/api/v1/firmware/rollouts/new/pause").json() == {"changed": True}
     assert client.post("/api/v1/firmware/rollouts/old/resume").status_code == 404
     refused = client.put("/api/v1/firmware/rollouts", json={"rollouts": [{**rollout, "version": 10.1}]})

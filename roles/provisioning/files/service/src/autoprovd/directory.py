@@ -284,7 +284,7 @@ def _write_sightings(connection: Connection, seen: Mapping[str, Sighting | None]
 
 def _merged(saved: list[Request], own: list[Request]) -> list[Request]:
     # What this node saved before is in both; what other nodes saw is in one of them.
-    return sorted({*saved, *own})[-_KEPT_REQUESTS:]
+    return sorted(dict.fromkeys([*saved, *own]), key=lambda request: request.at)[-_KEPT_REQUESTS:]
 
 
 def _file(document: Document) -> File:

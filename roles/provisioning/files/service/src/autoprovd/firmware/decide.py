@@ -196,7 +196,7 @@ class _Steps:
 
 
 def _next_ring(rollout: Rollout, standing: Standing, decision: Decision, now: float) -> int:
-    """The ring that goes now. A ring nobody of which can be updated is no reason to wait."""
+    """The ring that goes now. One that the version is for nobody of is no reason to wait."""
     ring, since = standing.ring, standing.ring_at
     while ring < len(rollout.rings):
         reached = [verdict for verdict in decision.verdicts.values() if verdict.ring <= ring]
@@ -205,11 +205,12 @@ def _next_ring(rollout: Rollout, standing: Standing, decision: Decision, now: fl
         if ring == 0 and any(v.state not in (State.DONE, State.EXCLUDED) for v in reached):
             break
         here = [verdict for verdict in reached if verdict.ring == ring]
-        moved = [verdict for verdict in here if verdict.state in (State.DONE, State.LOST, State.OFFERED)]
-        able = moved or [verdict for verdict in here if verdict.state is State.WAITING and verdict.file is not None]
-        if able and not any(verdict.state is State.DONE for verdict in here):
+        concerned = [verdict for verdict in here if verdict.state is not State.EXCLUDED]
+        # Who never asked may come any day: such a ring has its time like any other, but nobody has to be back.
+        known = [verdict for verdict in concerned if verdict.state is not State.WAITING or verdict.file is not None]
+        if known and not any(verdict.state is State.DONE for verdict in known):
             break
-        if able and now < since + rollout.ring_hours * 3600:
+        if concerned and now < since + rollout.ring_hours * 3600:
             break
         ring, since = ring + 1, now
     return ring
