@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import typing as t
 from dataclasses import asdict, dataclass, field
 
@@ -16,7 +17,7 @@ from .backend import Backend, Plan, Policy, ProbeCase, Target
 from .dhcpd.adapter import DhcpdBackend
 from .dnsmasq.adapter import DnsmasqBackend
 from .errors import DhcpError, EditedMeanwhile
-from .files import FileChange, locked
+from .files import FileChange, locked, sweep
 from .intent import OptionSetting
 from .kea.adapter import KeaBackend
 from .options import display, option_name
@@ -129,6 +130,9 @@ def _run(request: Request, backend: Backend) -> Outcome:
     if not plan.changed:
         outcome.probe = {"performed": False, "reason": "nothing changed", "clients": []}
         return outcome
+    if not request.check_mode:
+        for folder in {os.path.dirname(path) for path in [backend.config_file, *(item.path for item in plan.changes)]}:
+            sweep(folder)
     backend.check(plan)
     if request.check_mode:
         outcome.probe = {"performed": False, "reason": "check mode", "clients": []}

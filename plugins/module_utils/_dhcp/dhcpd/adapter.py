@@ -206,7 +206,7 @@ class DhcpdBackend(Backend):
         for change in plan.changes:
             if change.path == self._config_file and change.before is not None:
                 backup = self._config_file + BACKUP_SUFFIX
-                files.write_atomically(backup, change.before, like=self._config_file)
+                files.write_copy(backup, change.before, of=self._config_file)
         for change in plan.changes:
             self._switch.put(change, take_over_lines)
         return backup

@@ -270,11 +270,12 @@ class DhcpdConfiguration:
                     text = dhcpd_text.rewrite_includes(
                         text, statements, lambda other: copies.get(self._full(other), other)
                     )
-                    files.write_atomically(copies[path], text.encode(_ENCODING), like=self.config_file)
+                    # A file that is included may hold a key, and be less open than the one that includes it.
+                    original = path if os.path.exists(path) else self.config_file
+                    files.write_copy(copies[path], text.encode(_ENCODING), of=original)
             complaint = checker(copies[self.config_file])
         finally:
-            for copy in copies.values():
-                files.remove(copy)
+            files.remove_copies(copies.values())
         for path, copy in copies.items():
             complaint = complaint.replace(copy, path) if complaint else complaint
         return complaint

@@ -234,7 +234,7 @@ class DnsmasqBackend(Backend):
                 # The dot keeps dnsmasq from reading it where all files of the folder are read.
                 folder, name = os.path.split(change.path)
                 backup = os.path.join(folder, ".%s.autoprov-backup" % name)
-                files.write_atomically(backup, change.before, like=change.path)
+                files.write_copy(backup, change.before, of=change.path)
         for change in plan.changes:
             files.replace_unchanged(change.path, change.before, change.after, self._model_file)
             self._written.append(change)

@@ -70,11 +70,12 @@ class KeaConfiguration:
     # --- reading ---
 
     def _full(self, path: str) -> str:
-        return os.path.join(self._cwd, path)
+        """The file itself: what is a symbolic link stays one."""
+        return os.path.realpath(os.path.join(self._cwd, path))
 
     def is_own(self, path: str) -> bool:
         stem = os.path.splitext(os.path.basename(self.config_file))[0]
-        directory, base = os.path.split(self._full(path))
+        directory, base = os.path.split(os.path.join(self._cwd, path))
         same = os.path.realpath(directory) == os.path.dirname(self.config_file)
         return same and base.startswith("autoprov-%s-" % stem) and base.endswith(".json")
 
@@ -350,7 +351,7 @@ class KeaConfiguration:
             now = files.read_bytes(path)
             if now != content and content is not None:
                 if now is not None:
-                    files.write_atomically(path + suffix, now, like=path)
+                    files.write_copy(path + suffix, now, of=path)
                 files.write_atomically(path, content, like=path if now is not None else self.config_file)
 
     # --- testing ---
@@ -372,11 +373,12 @@ class KeaConfiguration:
                         lambda other: copies.get(self._full(other), other),
                     )
                     data = text.encode("utf-8", "surrogateescape")
-                    files.write_atomically(copies[path], data, like=self.config_file, lasting=False)
+                    # A file that is included may hold a password, and be less open than the one that includes it.
+                    original = path if os.path.exists(path) else self.config_file
+                    files.write_copy(copies[path], data, of=original, lasting=False)
             complaint = checker(copies[self.config_file])
         finally:
-            for copy in copies.values():
-                files.remove(copy)
+            files.remove_copies(copies.values())
         for path, copy in copies.items():
             complaint = complaint.replace(copy, path) if complaint else complaint
         return complaint

@@ -274,6 +274,31 @@ def test_the_check_sees_the_planned_files_and_leaves_nothing(tmp_path: Path) -> 
     assert site.contents() == before
 
 
+def test_a_copy_is_no_more_open_than_what_it_is_a_copy_of(tmp_path: Path) -> None:
+    """A password in an included file of root's alone is not shown to everybody while the checker looks."""
+    site = Site(tmp_path, PLAIN.replace("{", '{ <?include "%s/private.json"?>' % tmp_path, 1), private='"Logging": {},')
+    (tmp_path / "private.json").chmod(0o600)
+    modes = {}
+
+    def checker(path: str) -> None:
+        for copy in tmp_path.glob(".autoprov-test-*"):
+            modes["Logging" in copy.read_text()] = copy.stat().st_mode & 0o777
+
+    assert KeaConfiguration(str(site.main), "/").test([], checker) is None
+    assert modes == {True: 0o600, False: 0o644}
+
+
+def test_a_link_to_an_included_file_stays_a_link(tmp_path: Path) -> None:
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    (place / "subnets.json").write_text('"subnet4": [ { "id": 1, "subnet": "198.18.0.0/24" } ]\n')
+    (tmp_path / "subnets.json").symlink_to(place / "subnets.json")
+    text = '{ "Dhcp4": { <?include "%s/subnets.json"?> } }\n' % tmp_path
+    changes = Site(tmp_path, text).draft(options({"subnet": "198.18.0.0/24", "code": 66, "value": "http://a/"})).changes
+    assert str(place / "subnets.json") in [change.path for change in changes]
+    assert str(tmp_path / "subnets.json") not in [change.path for change in changes]
+
+
 # --- who wins ---
 
 
