@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import typing as t
 from dataclasses import asdict, dataclass, field
 
@@ -208,15 +209,27 @@ def _outcome(backend: Backend, plan: Plan) -> Outcome:
     return outcome
 
 
+#: A file with a longer line is compared in smaller pieces: somebody's program has written all of it into one line.
+_LONG_LINE = 300
+_PIECE = re.compile(r"[^,;{}\[\]\n]*(?:[,;{}\[\]]+[ \t\r]*\n?|\n|\Z)")
+#: `"password": "…"` of Kea, `secret …;` of dhcpd.
+_SECRET = re.compile(r'("[^"]*(?:password|secret|token)[^"]*"\s*:\s*|\bsecret\s+)("(?:[^"\\]|\\.)*"|[^\s;,"]+)', re.I)
+
+
 def _diff(change: FileChange) -> t.Dict[str, str]:
     """Only the lines that change: the lines around them are the administrator's and may hold a password."""
+    before, after = (
+        _SECRET.sub(r'\1"********"', (content or b"").decode("utf-8", "replace"))
+        for content in (change.before, change.after)
+    )
+    in_pieces = any(len(line) > _LONG_LINE for line in (before + after).split("\n"))
 
-    def lines(content: t.Optional[bytes]) -> t.List[str]:
-        return (content or b"").decode("utf-8", "replace").splitlines(keepends=True)
+    def lines(text: str) -> t.List[str]:
+        return [piece for piece in _PIECE.findall(text) if piece] if in_pieces else text.splitlines(keepends=True)
 
     before_name = change.path if change.before is not None else "/dev/null"
     after_name = change.path if change.after is not None else "/dev/null"
-    text = difflib.unified_diff(lines(change.before), lines(change.after), before_name, after_name, n=0)
+    text = difflib.unified_diff(lines(before), lines(after), before_name, after_name, n=0)
     return {"prepared": "".join(line if line.endswith("\n") else line + "\n" for line in text)}
 
 

@@ -145,6 +145,22 @@ def test_check_mode_is_the_same_path_up_to_the_check(backend: FakeBackend, netwo
     assert checked.diff == run().diff
 
 
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        '{ "Dhcp4": { "x": { "type": "mysql", "password" : "%s" }, %s} }',
+        '{ "Dhcp4": { "x": { "text": "%s", "more": [1, 2] }, %s' + '"y": 1, ' * 50 + '"z": 2 } }',
+        "key k { algorithm hmac-md5; secret %s; } %s",
+    ],
+)
+def test_the_diff_of_a_line_that_holds_more_than_ours(backend: FakeBackend, network: Network, theirs: str) -> None:
+    before, after = (theirs % (SECRET, ours) for ours in ("", "\n    ours,\n"))
+    backend.changes = [FileChange("/etc/fake.conf", before.encode(), after.encode())]
+    ((entry,)) = run(check_mode=True).diff
+    assert SECRET not in entry["prepared"]
+    assert "+    ours,\n" in entry["prepared"]
+
+
 def test_the_diff_shows_nothing_of_the_administrators(backend: FakeBackend, network: Network) -> None:
     ((entry,)) = run(check_mode=True).diff
     assert "-old\n+new\n" in entry["prepared"]
