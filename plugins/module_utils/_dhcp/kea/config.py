@@ -26,6 +26,7 @@ from .entries import (
     HOOK,
     RANKS,
     class_name,
+    classes_of,
     definitions_of,
     file_suffix,
     is_true,
@@ -211,7 +212,7 @@ class KeaConfiguration:
                     faults.append(fault % class_name(item.scope))
                 kept.append(item)
                 continue
-            entries = [entry for entry in holder.items(key) if option_code(entry, definitions) == item.code]
+            entries = [entry for entry in holder.items(key) if _is_in_the_way(entry, item.code, definitions)]
             if entries and all(_does_the_same(entry, item) for entry in entries):
                 continue  # theirs does what ours would
             for entry in entries:
@@ -238,7 +239,7 @@ class KeaConfiguration:
             holder, key = self._place(dhcp4, item.scope)
             array = t.cast("Node", holder.get(key))
             elements, definitions = array.elements or [], definitions_of(dhcp4)
-            found = [index for index, entry in enumerate(elements) if option_code(entry, definitions) == item.code]
+            found = [index for index, entry in enumerate(elements) if _is_in_the_way(entry, item.code, definitions)]
             if not found:
                 return texts
             source = elements[found[0]].source
@@ -382,6 +383,11 @@ class KeaConfiguration:
         for path, copy in copies.items():
             complaint = complaint.replace(copy, path) if complaint else complaint
         return complaint
+
+
+def _is_in_the_way(entry: Node, code: int, definitions: t.Mapping[str, int]) -> bool:
+    """Is it the same option? An entry for members of a class only (Kea 3.0) has room for ours behind it."""
+    return option_code(entry, definitions) == code and not classes_of(entry)
 
 
 def _does_the_same(entry: Node, item: OptionSetting) -> bool:

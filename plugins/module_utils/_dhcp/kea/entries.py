@@ -23,6 +23,8 @@ EMPTY_CLASS_NAME = "autoprov-none"
 EMPTY_CLASS = '{"name": "%s"}' % EMPTY_CLASS_NAME
 # Lower wins. A host wins over everything, a class only over the global level (measured on 2.2, 2.6 and 3.0).
 HOST, POOL, IN_SUBNET, NETWORK, CLASS, GLOBAL_LEVEL = range(6)
+#: Shown for an option that Kea (2.6 and later) is told to keep from clients.
+NEVER_SENT = "never sent"
 #: What a hook library sets, it sets over everything.
 HOOK = -1
 #: Scopes of Kea only: where entries of a hook library stand, see kea_hooks.
@@ -157,6 +159,8 @@ def definitions_of(dhcp4: Node) -> t.Dict[str, int]:
 
 def shown_value(entry: Node) -> str:
     """The value of an option-data entry for a person: decoded where it is hexadecimal digits."""
+    if is_true(entry.get("never-send"), False):
+        return NEVER_SENT
     data = entry.text("data")
     if is_true(entry.get("csv-format"), True):
         return data
@@ -166,6 +170,11 @@ def shown_value(entry: Node) -> str:
         return display(bytes.fromhex(data.replace(":", "").replace(" ", "").replace("0x", "")))
     except ValueError:
         return data
+
+
+def classes_of(entry: Node) -> t.Tuple[str, ...]:
+    """The classes to whose members alone an option-data entry is given (Kea 3.0); none means everybody."""
+    return tuple(str(item.scalar) for item in entry.items("client-classes"))
 
 
 def is_true(node: t.Optional[Node], default: bool) -> bool:

@@ -265,7 +265,7 @@ def test_a_copy_is_no_more_open_than_what_it_is_a_copy_of(folder: Path) -> None:
     """A key in an included file of root's alone is not shown to everybody while the checker looks."""
     (folder / "private.conf").write_text('option domain-name "private";\n')
     (folder / "private.conf").chmod(0o600)
-    (folder / "dhcpd.conf").write_text('include "%s/private.conf";\n' % folder + FILE)
+    (folder / "dhcpd.conf").write_text(f'include "{folder}/private.conf";\n{FILE}')
     modes = {}
 
     def checker(path: str) -> None:

@@ -276,7 +276,8 @@ def test_the_check_sees_the_planned_files_and_leaves_nothing(tmp_path: Path) -> 
 
 def test_a_copy_is_no_more_open_than_what_it_is_a_copy_of(tmp_path: Path) -> None:
     """A password in an included file of root's alone is not shown to everybody while the checker looks."""
-    site = Site(tmp_path, PLAIN.replace("{", '{ <?include "%s/private.json"?>' % tmp_path, 1), private='"Logging": {},')
+    text = PLAIN.replace("{", f'{{ <?include "{tmp_path}/private.json"?>', 1)
+    site = Site(tmp_path, text, private='"Logging": {},')
     (tmp_path / "private.json").chmod(0o600)
     modes = {}
 
@@ -293,7 +294,7 @@ def test_a_link_to_an_included_file_stays_a_link(tmp_path: Path) -> None:
     place.mkdir()
     (place / "subnets.json").write_text('"subnet4": [ { "id": 1, "subnet": "198.18.0.0/24" } ]\n')
     (tmp_path / "subnets.json").symlink_to(place / "subnets.json")
-    text = '{ "Dhcp4": { <?include "%s/subnets.json"?> } }\n' % tmp_path
+    text = f'{{ "Dhcp4": {{ <?include "{tmp_path}/subnets.json"?> }} }}\n'
     changes = Site(tmp_path, text).draft(options({"subnet": "198.18.0.0/24", "code": 66, "value": "http://a/"})).changes
     assert str(place / "subnets.json") in [change.path for change in changes]
     assert str(tmp_path / "subnets.json") not in [change.path for change in changes]
