@@ -69,6 +69,8 @@ def encode(value: str, encoding: str) -> bytes:
         digits = value.replace(":", "").replace(" ", "")
         if len(digits) % 2 or any(char not in string.hexdigits for char in digits):
             raise ValueError("not an even count of hexadecimal digits")
+        if not digits:
+            raise ValueError("the value is empty")
         return bytes.fromhex(digits)
     raise ValueError("unknown encoding %s" % encoding)
 

@@ -81,11 +81,16 @@ def class_order(scope: Scope) -> t.Tuple[int, int, str]:
     return (0 if scope.kind == PHONE else 1 if custom else 2, -len(scope.name) if custom else 0, scope.name)
 
 
+def _comment(scope: Scope) -> str:
+    """On one line, whatever the name of a shared network is made of."""
+    return "// " + "".join(char if char.isprintable() else "?" for char in str(scope))
+
+
 def _class_block(scope: Scope, settings: t.Sequence[OptionSetting]) -> t.List[str]:
     head = {"name": class_name(scope), "test": class_test(scope), "user-context": MARK}
     options = ["    " + render_option(item) for item in settings]
     first = json.dumps(head)[:-1] + ', "option-data": ['
-    return ["// %s" % scope, first, ",\n".join(options), "] }"]
+    return [_comment(scope), first, ",\n".join(options), "] }"]
 
 
 HEADER = "// Written by autoprov (dhcp_options). Do not edit: the next run replaces this file."
@@ -99,7 +104,9 @@ def render_file(
     `more_classes` are defined too, without options: somebody else refers to them.
     """
     if RANKS[scope.kind] != CLASS:
-        blocks = [["// %s: option %s" % (item.scope, option_name(item.code)), render_option(item)] for item in settings]
+        blocks = [
+            ["%s: option %s" % (_comment(item.scope), option_name(item.code)), render_option(item)] for item in settings
+        ]
     elif settings or more_classes:
         scopes = sorted({item.scope for item in settings}.union(more_classes), key=class_order)
         blocks = [_class_block(scope, [item for item in settings if item.scope == scope]) for scope in scopes]
@@ -161,7 +168,8 @@ def shown_value(entry: Node) -> str:
     """The value of an option-data entry for a person: decoded where it is hexadecimal digits."""
     if is_true(entry.get("never-send"), False):
         return NEVER_SENT
-    data = entry.text("data")
+    # Bytes that are not UTF-8 are told as such, and would not pass through Ansible.
+    data = entry.text("data").encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if is_true(entry.get("csv-format"), True):
         return data
     if data.startswith("'") and data.endswith("'"):

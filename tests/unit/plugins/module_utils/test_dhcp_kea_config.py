@@ -59,7 +59,7 @@ class Site:
         """The configuration as Kea reads it: our files included, and every comma in its place."""
         from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea import text as kea_text
 
-        reader = kea_text.Reader(lambda path: Path(path).read_text(), lambda _path: False)
+        reader = kea_text.Reader(lambda path: Path(path).read_text(errors="surrogateescape"), lambda _path: False)
         value: dict[str, Any] = reader.read(str(self.main)).value()["Dhcp4"]
         return value
 
@@ -298,6 +298,17 @@ def test_a_link_to_an_included_file_stays_a_link(tmp_path: Path) -> None:
     changes = Site(tmp_path, text).draft(options({"subnet": "198.18.0.0/24", "code": 66, "value": "http://a/"})).changes
     assert str(place / "subnets.json") in [change.path for change in changes]
     assert str(tmp_path / "subnets.json") not in [change.path for change in changes]
+
+
+def test_names_and_values_of_any_bytes(tmp_path: Path) -> None:
+    """A name that would end our comment, and a value that is not UTF-8."""
+    text = PLAIN.replace("floor 1", "floor\\n1").replace("198.18.0.1", "b\udcfcro")
+    site = Site(tmp_path, "")
+    site.main.write_bytes(text.encode("utf-8", "surrogateescape"))
+    site.apply(options({"shared_network": "floor\n1", "code": 66, "value": "http://a/"}))
+    assert codes(site.value()["shared-networks"][0]["option-data"]) == [66]
+    with pytest.raises(DhcpError, match="the administrator has set b\ufffdro in"):
+        site.draft(options({"code": 42, "value": "198.18.0.1"}))
 
 
 # --- who wins ---
