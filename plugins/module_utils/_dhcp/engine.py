@@ -21,7 +21,7 @@ from .errors import DhcpError, EditedMeanwhile
 from .files import FileChange, locked, sweep
 from .intent import OptionSetting
 from .kea.adapter import KeaBackend
-from .options import display, option_name
+from .options import option_name, shown
 from .phones import same_value
 
 #: How often a run begins anew because somebody edited the files meanwhile.
@@ -193,7 +193,7 @@ def _last_resort(backend: Backend, prober: "_Prober") -> t.Tuple[str, t.List[str
 def _outcome(backend: Backend, plan: Plan) -> Outcome:
     outcome = Outcome(plan.changed, backend.name, backend.version, backend.config_file, backend.running)
     outcome.options = [
-        {"scope": str(item.scope), "code": item.code, "value": display(item.data)} for item in plan.settings
+        {"scope": str(item.scope), "code": item.code, "value": shown(item.code, item.data)} for item in plan.settings
     ]
     outcome.conflicts = [asdict(item) for item in plan.conflicts]
     for item in plan.hidden:
@@ -287,7 +287,7 @@ class _Prober:
             got, expected = offers[-1].options, case.expected_at(offers[-1].address)
             wrong = [
                 "option %s is %s, wanted is %s"
-                % (option_name(code), display(got[code]) if code in got else "missing", display(data))
+                % (option_name(code), shown(code, got[code]) if code in got else "missing", shown(code, data))
                 for code, data in sorted(expected.items())
                 if not same_value(code, got.get(code, b""), data)
             ]
@@ -301,7 +301,7 @@ class _Prober:
                     "client": case.label,
                     "interface": interface,
                     "server": offers[-1].server,
-                    "options": {str(code): display(data) for code, data in sorted(expected.items())},
+                    "options": {str(code): shown(code, data) for code, data in sorted(expected.items())},
                 }
             )
         return {"performed": bool(clients), "reason": self._reason, "clients": clients}

@@ -18,7 +18,7 @@ from ..backend import Conflict
 from ..errors import DhcpError
 from ..files import FileChange
 from ..intent import GLOBAL_SCOPE, SHARED_NETWORK, OptionSetting, Scope
-from ..options import display, option_name
+from ..options import option_name, shown
 from . import text as dhcpd_text
 from .entries import RANKS, class_name, file_suffix, render_main, render_scope
 from .precedence import may_concern
@@ -164,7 +164,8 @@ class DhcpdConfiguration:
             for other in found:
                 where = "%s:%d" % (self._full(other.source), self._line(other, texts))
                 existing = other.value.shown + (" (%s)" % other.condition if other.condition else "")
-                conflicts.append(Conflict(str(item.scope), item.code, existing, display(item.data), where))
+                wanted = shown(item.code, item.data)
+                conflicts.append(Conflict(str(item.scope), item.code, existing, wanted, where))
             if not found or on_conflict == "replace":
                 kept.append(item)
                 in_the_way.update({(other.source, other.start): other for other in found})

@@ -17,14 +17,16 @@ from ..backend import Conflict
 from ..errors import DhcpError, EditedMeanwhile
 from ..files import FileChange
 from ..intent import GLOBAL, GLOBAL_SCOPE, SHARED_NETWORK, VENDOR, OptionSetting, Scope
-from ..options import display, option_name
+from ..options import option_name, shown
 from . import edit as kea_edit
 from . import hooks
 from . import text as kea_text
 from .entries import (
+    ADDRESSES,
     CLASS,
     HOOK,
     RANKS,
+    Types,
     class_name,
     classes_of,
     definitions_of,
@@ -33,6 +35,8 @@ from .entries import (
     option_code,
     render_file,
     shown_value,
+    types_of,
+    value_bytes,
 )
 from .text import Node
 
@@ -199,13 +203,15 @@ class KeaConfiguration:
         kept: t.List[OptionSetting] = []
         conflicts: t.List[Conflict] = []
         faults: t.List[str] = []
-        definitions = definitions_of(dhcp4)
+        definitions, types = definitions_of(dhcp4), types_of(dhcp4)
         for item in settings:
             try:
                 holder, key = self._place(dhcp4, item.scope)
             except DhcpError as exc:
                 faults += exc.faults
                 continue
+            if item.code not in hooks.ONLY_BY_HOOK:
+                faults += _misfit(item, types)
             if key == "client-classes":
                 if any(other.text("name") == class_name(item.scope) for other in holder.items(key)):
                     fault = "client class %s is already in the administrator's part; rename it there"
@@ -213,11 +219,15 @@ class KeaConfiguration:
                 kept.append(item)
                 continue
             entries = [entry for entry in holder.items(key) if _is_in_the_way(entry, item.code, definitions)]
-            if entries and all(_does_the_same(entry, item) for entry in entries):
+            if entries and all(_does_the_same(entry, item, types) for entry in entries):
                 continue  # theirs does what ours would
             for entry in entries:
                 where = "%s:%d" % (self._full(entry.source), kea_text.line_of(texts[entry.source], entry.start))
-                conflicts.append(Conflict(str(item.scope), item.code, shown_value(entry), display(item.data), where))
+                existing = shown_value(entry, item.code)
+                if value_bytes(entry, item.code, types) == item.data:
+                    existing += " (only to those that ask for it)"
+                wanted = shown(item.code, item.data)
+                conflicts.append(Conflict(str(item.scope), item.code, existing, wanted, where))
             if entries and on_conflict == "replace":
                 texts = self._disable_entries(texts, item)
             if not entries or on_conflict == "replace":
@@ -390,5 +400,21 @@ def _is_in_the_way(entry: Node, code: int, definitions: t.Mapping[str, int]) -> 
     return option_code(entry, definitions) == code and not classes_of(entry)
 
 
-def _does_the_same(entry: Node, item: OptionSetting) -> bool:
-    return shown_value(entry) == display(item.data) and is_true(entry.get("always-send"), False)
+_TYPE_BYTES = {ADDRESSES: 4, "uint8": 1, "uint16": 2, "uint32": 4, "int8": 1, "int16": 2, "int32": 4, "boolean": 1}
+
+
+def _misfit(item: OptionSetting, types: Types) -> t.List[str]:
+    """Kea cuts what is too long for the administrator's type, and its checker does not mind."""
+    kind, is_array = types.get(item.code, ("", False))
+    size = _TYPE_BYTES.get(kind)
+    if size is None or (len(item.data) % size == 0 if is_array else len(item.data) == size):
+        return []
+    what = (
+        "option %s of %s is defined as %s, of %d bytes; the value wanted (%s) has %d: change its option-def, or take %s"
+    )
+    value, other = shown(item.code, item.data), "another option or encoding"
+    return [what % (option_name(item.code), item.scope, kind, size, value, len(item.data), other)]
+
+
+def _does_the_same(entry: Node, item: OptionSetting, types: Types) -> bool:
+    return value_bytes(entry, item.code, types) == item.data and is_true(entry.get("always-send"), False)

@@ -27,6 +27,8 @@ from .entries import (
     is_true,
     option_code,
     shown_value,
+    types_of,
+    value_bytes,
 )
 from .hooks import LIBRARY, data_of
 from .text import Node
@@ -94,6 +96,8 @@ class KeaOption:
     name: str
     code: int
     value: str
+    #: What is sent, where that can be told.
+    data: t.Optional[bytes]
     always_send: bool
     ours: bool
     entry: Node
@@ -225,17 +229,18 @@ def _is_marked(item: Node) -> bool:
 
 def options_of(dhcp4: Node) -> t.List[KeaOption]:
     """Every option set in the tree, what wins first."""
-    definitions = definitions_of(dhcp4)
+    definitions, types = definitions_of(dhcp4), types_of(dhcp4)
     found: t.List[KeaOption] = []
 
     def collect(rank: int, label: str, holder: Node, name: str = "", **more: t.Any) -> None:
         for entry in holder.items("option-data"):
             code = option_code(entry, definitions)
             if code is not None:
-                always, value = is_true(entry.get("always-send"), False), shown_value(entry)
+                always, value = is_true(entry.get("always-send"), False), shown_value(entry, code)
+                data = value_bytes(entry, code, types)
                 only_for = "".join(" for class %s" % other for other in classes_of(entry)[:1])
                 ours = _is_marked(entry)
-                found.append(KeaOption(rank, label + only_for, name, code, value, always, ours, entry, **more))
+                found.append(KeaOption(rank, label + only_for, name, code, value, data, always, ours, entry, **more))
 
     collect(GLOBAL_LEVEL, "global", dhcp4)
     for entry in _flex_options(dhcp4):
@@ -243,7 +248,8 @@ def options_of(dhcp4: Node) -> t.List[KeaOption]:
         if code is not None:
             value, ours = entry.text("supersede") or entry.text("add") or "removed", name.startswith(CLASS_PREFIX)
             value = value[1:-1] if re.match(r"^'[^']*'$", value) else value
-            found.append(KeaOption(HOOK, "hook library flex_option", name, code, value, True, ours, entry))
+            data = data_of(entry.text("supersede"))
+            found.append(KeaOption(HOOK, "hook library flex_option", name, code, value, data, True, ours, entry))
     classes = {item.name: item for item in client_classes(dhcp4)}
     for item in dhcp4.items("client-classes"):
         name = item.text("name")

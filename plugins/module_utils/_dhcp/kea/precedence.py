@@ -12,7 +12,7 @@ import typing as t
 from ..backend import Hidden, ProbeCase
 from ..errors import DhcpError
 from ..intent import GLOBAL_SCOPE, PHONE, SHARED_NETWORK, SUBNET, VENDOR, OptionSetting, Scope
-from ..options import display, option_name
+from ..options import option_name, shown
 from ..probe import Client
 from ..vendors import VENDORS
 from .entries import CLASS, GLOBAL_LEVEL, HOOK, NETWORK, RANKS, class_order
@@ -46,11 +46,10 @@ class Precedence:
         """What some of its clients (or of those given) get of the administrator instead of the setting."""
         if clients is None:
             clients = sketches_of(setting.scope)
-        shown = display(setting.data)
         return [
             item
             for item in self._by_code.get(setting.code, [])
-            if item.value != shown and self._wins(item, setting.scope, clients)
+            if item.data != setting.data and self._wins(item, setting.scope, clients)
         ]
 
     def _wins(self, other: KeaOption, scope: Scope, clients: t.Sequence[Sketch]) -> bool:
@@ -113,7 +112,9 @@ class Precedence:
             winners = self.winners_over(item) if item not in by_hook else []
             names = ["%s (%s)" % (other.label, other.value) for other in winners]
             if RANKS[item.scope.kind] == CLASS:
-                names += ["%s (%s)" % (other.scope, display(other.data)) for other in _ours_over(item, settings)]
+                names += [
+                    "%s (%s)" % (other.scope, shown(other.code, other.data)) for other in _ours_over(item, settings)
+                ]
             rivals = [other for code in _preferred_elsewhere(item, settings) for other in self._by_code.get(code, [])]
             if rivals and not names:
                 advice = "Phones of this vendor read that option first: remove it there, or set it for the vendor too"
@@ -121,7 +122,7 @@ class Precedence:
             if len(names) > MAX_NAMES:
                 names = [*names[:MAX_NAMES], "%d more" % (len(names) - MAX_NAMES)]
             if names:
-                hidden.append(Hidden(str(item.scope), item.code, display(item.data), tuple(names), advice))
+                hidden.append(Hidden(str(item.scope), item.code, shown(item.code, item.data), tuple(names), advice))
         return hidden
 
     def probe_cases(

@@ -208,6 +208,45 @@ def test_an_equal_entry_of_the_administrator_is_no_collision(tmp_path: Path) -> 
         Site(tmp_path, not_always).draft(URL)
 
 
+def test_equal_is_what_is_sent_not_how_it_is_written(tmp_path: Path) -> None:
+    """Addresses in any spelling, and the same text in a type of the administrator's that makes other bytes of it."""
+    clock = PLAIN.replace('"198.18.0.1"', '"198.18.0.1,  198.18.0.2", "always-send": true')
+    wanted = options({"code": 42, "value": "198.18.0.1, 198.18.0.2"})
+    assert not Site(tmp_path, clock).draft(wanted).changes
+    with pytest.raises(DhcpError, match=r"has set 198\.18\.0\.1,  198\.18\.0\.2 in .*, wanted is 198\.18\.0\.9;"):
+        Site(tmp_path, clock).draft(options({"code": 42, "value": "198.18.0.9"}))
+    for kind in ("string", "uint16"):
+        number = f'{{ "option-def": [ {{ "name": "vlan", "code": 132, "type": "{kind}" }} ], "option-data"'
+        theirs = PLAIN.replace('{\n    "option-data"', number, 1)
+        theirs = theirs.replace('"ntp-servers", "data": "198.18.0.1"', '"vlan", "data": "20", "always-send": true')
+        site = Site(tmp_path, theirs)
+        if kind == "string":
+            assert not site.draft(options({"code": 132, "value": "20"})).changes
+        else:
+            with pytest.raises(DhcpError, match="the administrator has set 20 in"):
+                site.draft(options({"code": 132, "value": "20"}))
+
+
+def test_the_same_in_a_subnet_hides_nothing(tmp_path: Path) -> None:
+    clock = '"pools": [], "option-data": [ { "code": 42, "data": "198.18.0.5" } ], "valid-lifetime"'
+    site = Site(tmp_path, PLAIN.replace('"pools": [', clock + ': 3600, "x": ['))
+    assert hidden(site, options({"vendor": "snom", "code": 42, "value": "198.18.0.5"})) == []
+    theirs = ("subnet 198.18.0.0/24 (198.18.0.5)",)
+    found = hidden(site, options({"vendor": "snom", "code": 42, "value": "198.18.0.6"}))
+    assert found == [("vendor class snom", 42, theirs)]
+
+
+def test_a_type_of_the_administrators_in_which_ours_cannot_be(tmp_path: Path) -> None:
+    """Kea would cut the text to four bytes, and its checker says nothing."""
+    definition = '{ "option-def": [ { "name": "x", "code": 160, "type": "uint32" } ], "option-data"'
+    site = Site(tmp_path, PLAIN.replace('{\n    "option-data"', definition, 1))
+    with pytest.raises(DhcpError, match=r"option 160 .* of global is defined as uint32, of 4 bytes; .* has 9:"):
+        site.draft(options({"code": 160, "value": "http://a/"}))
+    with pytest.raises(DhcpError, match="of vendor class snom is defined as uint32"):
+        site.draft(options({"code": 160, "value": "http://a/", "vendor": "snom"}))
+    assert site.draft(options({"code": 160, "value": "5", "encoding": "uint32"})).changes
+
+
 def test_another_space_is_no_collision(tmp_path: Path) -> None:
     other = THEIRS.replace('"name": "tftp-server-name"', '"code": 66, "space": "vendor-4491"')
     assert len(Site(tmp_path, other).draft(URL).changes) == 2
