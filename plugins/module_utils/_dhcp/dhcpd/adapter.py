@@ -67,7 +67,7 @@ class DhcpdBackend(Backend):
 
     @property
     def lock_path(self) -> str:
-        return "/run/lock/autoprov-dhcpd"
+        return "/run/autoprov-dhcpd.lock"  # not /run/lock, where anybody may stand in the way
 
     @property
     def config_file(self) -> str:

@@ -82,7 +82,7 @@ class KeaBackend(Backend):
 
     @property
     def lock_path(self) -> str:
-        return "/run/lock/autoprov-kea"
+        return "/run/autoprov-kea.lock"  # not /run/lock, where anybody may stand in the way
 
     @property
     def config_file(self) -> str:

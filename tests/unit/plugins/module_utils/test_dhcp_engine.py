@@ -351,3 +351,10 @@ def test_no_server_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     servers(monkeypatch, serving=set(), installed=set())
     with pytest.raises(DhcpError, match="no DHCP server was found here"):
         engine.open_backend("auto", Target())
+
+
+@pytest.mark.parametrize("kind", engine._BACKENDS, ids=lambda kind: str(kind.name))
+def test_nobody_can_stand_in_the_way_of_the_lock(kind: type[Backend]) -> None:
+    """In /run/lock, which is everybody's on Debian 12, a file of that name was enough to stop every run."""
+    path = kind.lock_path.fget(object.__new__(kind))  # type: ignore[attr-defined]
+    assert not Path(path).parent.stat().st_mode & 0o022
