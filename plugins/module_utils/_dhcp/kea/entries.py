@@ -68,6 +68,7 @@ def render_option(setting: OptionSetting) -> str:
     # Never csv-format: it cuts a string at a comma, and needs a definition for every code Kea does not know.
     text = setting.data.decode("latin-1")
     plain = text.isascii() and text.isprintable() and not set(text) & set("'\"\\")
+    plain = plain and text == text.strip()  # Kea drops blanks at the ends, or refuses them
     entry = {
         "code": setting.code,
         "csv-format": False,

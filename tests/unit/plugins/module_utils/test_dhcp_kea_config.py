@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import pytest
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.errors import DhcpError
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.intent import OptionSetting, build_intent
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea.config import Draft, KeaConfiguration
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea.entries import render_option
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea.precedence import Precedence
 
 PLAIN = """// The voice network. Keep!
@@ -348,6 +350,11 @@ def test_names_and_values_of_any_bytes(tmp_path: Path) -> None:
     assert codes(site.value()["shared-networks"][0]["option-data"]) == [66]
     with pytest.raises(DhcpError, match="the administrator has set b\ufffdro in"):
         site.draft(options({"code": 42, "value": "198.18.0.1"}))
+
+
+def test_blanks_at_the_ends_are_not_left_to_kea() -> None:
+    rendered = [render_option(item) for text in (" x", "x y", "  ") for item in options({"code": 160, "value": text})]
+    assert [json.loads(item)["data"] for item in rendered] == ["2078", "'x y'", "2020"]
 
 
 # --- who wins ---
