@@ -1,0 +1,161 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: may change at any time.
+
+"""A change that takes itself back unless a second connection confirms it: the commit-confirm of network appliances.
+
+What runs is changed at once; what lasts is written when the change is confirmed, so a reboot in between takes it back
+too. The timer is a process of its own. It needs neither Ansible nor this module, which may be gone by then: everything it
+does is written down as steps, beside its token, before anything is changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import inspect
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+import typing as t
+from dataclasses import asdict
+
+from . import steps
+from .errors import FirewallError
+from .steps import Step
+
+DIRECTORY = "/run/autoprov-firewall"
+_TOKEN = re.compile(r"^[0-9a-f]{16}$")
+
+
+@contextlib.contextmanager
+def locked(timeout: float = 60.0) -> t.Iterator[None]:
+    """One change at a time: hold an exclusive flock, which ends with this process. Raises FirewallError."""
+    path = "/run/lock/autoprov-firewall"
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as exc:
+        raise FirewallError(
+            "the lock %s cannot be taken: %s; run as root (become: true)" % (path, exc.strerror)
+        ) from exc
+    try:
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise FirewallError(
+                        "another run has held the lock %s for %d seconds; wait for it, or end it" % (path, timeout)
+                    ) from None
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(handle)
+
+
+def do(wanted: t.Sequence[Step]) -> None:
+    """Do the steps in this order. Raises FirewallError with every fault; later steps are done all the same."""
+    faults = steps.do_steps([asdict(step) for step in wanted])
+    if faults:
+        raise FirewallError(*faults)
+
+
+def arm(undo: t.Sequence[Step], lasting: t.Sequence[Step], seconds: float) -> str:
+    """Start the timer. Returns the token that confirms."""
+    token = secrets.token_hex(8)
+    folder = os.path.join(DIRECTORY, token)
+    try:
+        os.makedirs(DIRECTORY, mode=0o700, exist_ok=True)
+        os.mkdir(folder, mode=0o700)
+        for name, wanted in (("lasting", lasting), ("undo", undo)):
+            with open(os.path.join(folder, name + ".json"), "w", encoding="utf-8") as stream:
+                json.dump([asdict(step) for step in wanted], stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+        command = [sys.executable, "-I", "-c", inspect.getsource(steps), folder, str(seconds)]
+        if os.path.isdir("/run/systemd/system") and shutil.which("systemd-run", path=steps.SEARCH_PATH):
+            # Out of the session of the login, which may end with it.
+            command = ["systemd-run", "--quiet", "--collect", "--unit=autoprov-firewall-%s" % token, *command]
+            subprocess.run(command, check=True, capture_output=True, timeout=steps.COMMAND_TIMEOUT, env=_environment())
+        else:
+            subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                cwd="/",
+                env=_environment(),
+            )
+    except (OSError, subprocess.SubprocessError) as exc:
+        raise FirewallError(
+            "the timer that takes the change back cannot be started, so nothing was changed: %s" % exc
+        ) from exc
+    return token
+
+
+def take_back(token: str) -> None:
+    """Do what the timer would do, now. Raises FirewallError."""
+    folder = _claim(token)
+    do(_load(os.path.join(folder, "claimed.json")))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def confirm(token: str) -> None:
+    """Keep the change: write what lasts, and end the timer. Raises FirewallError when it was taken back meanwhile."""
+    folder = _claim(token)
+    try:
+        do(_load(os.path.join(folder, "lasting.json")))
+    except FirewallError as exc:
+        with contextlib.suppress(FirewallError):
+            do(_load(os.path.join(folder, "claimed.json")))
+        raise FirewallError(*exc.faults, "the change could not be made to last, so it was taken back") from exc
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def wait_until_taken_back(token: str, seconds: float) -> t.Optional[t.List[str]]:
+    """The timer's faults (none is good) once it has taken the change back; None when it has not within that time."""
+    path = os.path.join(_folder(token), "undone.json")
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as stream:
+                return t.cast("t.List[str]", json.load(stream))
+        time.sleep(0.1)
+    return None
+
+
+def _folder(token: str) -> str:
+    if not _TOKEN.match(token):
+        raise FirewallError("%s is no token of a change" % token)
+    return os.path.join(DIRECTORY, token)
+
+
+def _claim(token: str) -> str:
+    """Take the change from the timer. Whoever renames the file first decides."""
+    folder = _folder(token)
+    try:
+        os.rename(os.path.join(folder, "undo.json"), os.path.join(folder, "claimed.json"))
+    except FileNotFoundError:
+        raise FirewallError(
+            "the change was not confirmed in time and has been taken back; the firewall is as it was"
+        ) from None
+    return folder
+
+
+def _load(path: str) -> t.List[Step]:
+    with open(path, encoding="utf-8") as stream:
+        return [Step(**item) for item in json.load(stream)]
+
+
+def _environment() -> t.Dict[str, str]:
+    return dict(os.environ, PATH=steps.SEARCH_PATH, LC_ALL="C")
