@@ -3,7 +3,7 @@
 #
 # PRIVATE to this collection: may change at any time.
 
-"""One change of a firewall, whichever it is: read, plan, refuse what cuts us off, check, apply, confirm or take back."""
+"""One change of a firewall, whichever it is: read, plan, refuse to be cut off, check, apply, confirm or take back."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def _custom(
 
 def _overlaps(ranges: t.Sequence[PortRange]) -> t.Iterator[t.Tuple[PortRange, PortRange]]:
     ordered = sorted(ranges, key=lambda item: (item.protocol, item.first))
-    for one, other in zip(ordered, ordered[1:])  # noqa: B905, RUF007 -- Python 3.9 on hosts:
+    for one, other in zip(ordered, ordered[1:]):  # noqa: B905, RUF007 -- Python 3.8 on hosts
         if one.protocol == other.protocol and other.first <= one.last:
             yield one, other
 

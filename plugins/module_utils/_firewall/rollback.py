@@ -6,8 +6,8 @@
 """A change that takes itself back unless a second connection confirms it: the commit-confirm of network appliances.
 
 What runs is changed at once; what lasts is written when the change is confirmed, so a reboot in between takes it back
-too. The timer is a process of its own. It needs neither Ansible nor this module, which may be gone by then: everything it
-does is written down as steps, beside its token, before anything is changed.
+too. The timer is a process of its own. It needs neither Ansible nor this module, which may be gone by then: all it does
+is written down as steps, beside its token, before anything is changed.
 """
 
 from __future__ import annotations
