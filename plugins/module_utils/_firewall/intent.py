@@ -70,7 +70,7 @@ def parse_network(text: str) -> Network:
         return ipaddress.ip_network(text)
     except ValueError as exc:
         try:
-            right = ipaddress.ip_network(text)  # noqa: B905, RUF007 -- Python 3.9 on hosts
+            right = ipaddress.ip_network(text, strict=False)
         except ValueError:
             raise ValueError("%s is no network in CIDR notation: %s" % (text, exc)) from None
         raise ValueError("%s has host bits set; did you mean %s?" % (text, right)) from None
