@@ -190,7 +190,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp import description
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.backend import Target
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.errors import DhcpError
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.errors import DhcpError, refuse_nul
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.phones import phones
 
 
@@ -216,6 +216,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     params = module.params
     try:
+        refuse_nul(params)
         servers = description.describe_servers(
             params["server"],
             Target(config_file=params["config_file"], control_socket=params["control_socket"]),

@@ -467,7 +467,7 @@ from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.backend i
     Policy,
     Target,
 )
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.errors import DhcpError
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.errors import DhcpError, refuse_nul
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea import serving
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea.adapter import DEFAULT_CONFIG_FILE
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.options import ENCODINGS
@@ -546,6 +546,7 @@ def wanted_settings(params: dict) -> list:
 
 def wanted(params: dict) -> tuple:
     """The settings, and the configuration of a host that serves DHCP itself (else None). Raises DhcpError."""
+    refuse_nul(params)
     faults, settings, made = [], [], None
     try:
         settings = wanted_settings(params)

@@ -254,7 +254,7 @@ unavailable:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp import inspection
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.errors import DhcpError
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.errors import DhcpError, refuse_nul
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.options import ENCODINGS
 
 
@@ -285,6 +285,7 @@ def argument_spec() -> dict:
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     try:
+        refuse_nul(module.params)
         given = {name: module.params[name] for name in argument_spec()}  # without the aliases
         report = inspection.probe_phones(inspection.question(**given))
     except DhcpError as exc:

@@ -8,6 +8,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import re
 import typing as t
 from dataclasses import asdict, dataclass, field
 
@@ -16,10 +18,10 @@ from .backend import Backend, Plan, Policy, ProbeCase, Target
 from .dhcpd.adapter import DhcpdBackend
 from .dnsmasq.adapter import DnsmasqBackend
 from .errors import DhcpError, EditedMeanwhile
-from .files import FileChange, locked
+from .files import FileChange, locked, sweep
 from .intent import OptionSetting
 from .kea.adapter import KeaBackend
-from .options import display, option_name
+from .options import option_name, shown
 from .phones import same_value
 
 #: How often a run begins anew because somebody edited the files meanwhile.
@@ -129,6 +131,9 @@ def _run(request: Request, backend: Backend) -> Outcome:
     if not plan.changed:
         outcome.probe = {"performed": False, "reason": "nothing changed", "clients": []}
         return outcome
+    if not request.check_mode:
+        for folder in {os.path.dirname(path) for path in [backend.config_file, *(item.path for item in plan.changes)]}:
+            sweep(folder)
     backend.check(plan)
     if request.check_mode:
         outcome.probe = {"performed": False, "reason": "check mode", "clients": []}
@@ -188,7 +193,7 @@ def _last_resort(backend: Backend, prober: "_Prober") -> t.Tuple[str, t.List[str
 def _outcome(backend: Backend, plan: Plan) -> Outcome:
     outcome = Outcome(plan.changed, backend.name, backend.version, backend.config_file, backend.running)
     outcome.options = [
-        {"scope": str(item.scope), "code": item.code, "value": display(item.data)} for item in plan.settings
+        {"scope": str(item.scope), "code": item.code, "value": shown(item.code, item.data)} for item in plan.settings
     ]
     outcome.conflicts = [asdict(item) for item in plan.conflicts]
     for item in plan.hidden:
@@ -204,15 +209,27 @@ def _outcome(backend: Backend, plan: Plan) -> Outcome:
     return outcome
 
 
+#: A file with a longer line is compared in smaller pieces: somebody's program has written all of it into one line.
+_LONG_LINE = 300
+_PIECE = re.compile(r"[^,;{}\[\]\n]*(?:[,;{}\[\]]+[ \t\r]*\n?|\n|\Z)")
+#: `"password": "…"` of Kea, `secret …;` of dhcpd.
+_SECRET = re.compile(r'("[^"]*(?:password|secret|token)[^"]*"\s*:\s*|\bsecret\s+)("(?:[^"\\]|\\.)*"|[^\s;,"]+)', re.I)
+
+
 def _diff(change: FileChange) -> t.Dict[str, str]:
     """Only the lines that change: the lines around them are the administrator's and may hold a password."""
+    before, after = (
+        _SECRET.sub(r'\1"********"', (content or b"").decode("utf-8", "replace"))
+        for content in (change.before, change.after)
+    )
+    in_pieces = any(len(line) > _LONG_LINE for line in (before + after).split("\n"))
 
-    def lines(content: t.Optional[bytes]) -> t.List[str]:
-        return (content or b"").decode("utf-8", "replace").splitlines(keepends=True)
+    def lines(text: str) -> t.List[str]:
+        return [piece for piece in _PIECE.findall(text) if piece] if in_pieces else text.splitlines(keepends=True)
 
     before_name = change.path if change.before is not None else "/dev/null"
     after_name = change.path if change.after is not None else "/dev/null"
-    text = difflib.unified_diff(lines(change.before), lines(change.after), before_name, after_name, n=0)
+    text = difflib.unified_diff(lines(before), lines(after), before_name, after_name, n=0)
     return {"prepared": "".join(line if line.endswith("\n") else line + "\n" for line in text)}
 
 
@@ -270,7 +287,7 @@ class _Prober:
             got, expected = offers[-1].options, case.expected_at(offers[-1].address)
             wrong = [
                 "option %s is %s, wanted is %s"
-                % (option_name(code), display(got[code]) if code in got else "missing", display(data))
+                % (option_name(code), shown(code, got[code]) if code in got else "missing", shown(code, data))
                 for code, data in sorted(expected.items())
                 if not same_value(code, got.get(code, b""), data)
             ]
@@ -284,7 +301,7 @@ class _Prober:
                     "client": case.label,
                     "interface": interface,
                     "server": offers[-1].server,
-                    "options": {str(code): display(data) for code, data in sorted(expected.items())},
+                    "options": {str(code): shown(code, data) for code, data in sorted(expected.items())},
                 }
             )
         return {"performed": bool(clients), "reason": self._reason, "clients": clients}

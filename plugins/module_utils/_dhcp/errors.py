@@ -22,3 +22,21 @@ class DhcpError(Exception):
 
 class EditedMeanwhile(DhcpError):
     """Somebody else has changed a file between our look at it and our writing; what we were to write is out of date."""
+
+
+def refuse_nul(params: t.Mapping[str, t.Any]) -> None:
+    """No path, name or word of a command can hold a NUL byte: better said at once. Raises DhcpError, all faults."""
+
+    def found(where: str, value: t.Any) -> t.Iterator[str]:
+        if isinstance(value, str) and "\0" in value:
+            yield "%s: holds a NUL byte" % where
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                yield from found("%s.%s" % (where, str(key).replace("\0", "?")) if where else str(key), item)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                yield from found("%s[%d]" % (where, index), item)
+
+    faults = list(found("", dict(params)))
+    if faults:
+        raise DhcpError(*faults)

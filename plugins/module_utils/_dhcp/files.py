@@ -12,6 +12,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import re
 import signal
 import tempfile
 import time
@@ -49,7 +50,15 @@ def write_atomically(path: str, data: bytes, like: str, lasting: bool = True) ->
 
     Not `lasting` is what need not survive a loss of power.
     """
-    with _beside(path, data, like, lasting) as temporary:
+    with _beside(path, data, path if os.path.exists(path) else like, lasting) as temporary:
+        os.rename(temporary, path)
+
+
+def write_copy(path: str, data: bytes, of: str, lasting: bool = True) -> None:
+    """Like `write_atomically`, for a copy: who may not read the file `of` may not read it either, whatever stood there
+    before.
+    """
+    with _beside(path, data, of, lasting) as temporary:
         os.rename(temporary, path)
 
 
@@ -64,7 +73,7 @@ def replace_unchanged(path: str, before: t.Optional[bytes], after: t.Optional[by
             raise _edited(path)
         remove(path)
         return
-    with _beside(path, after, like) as temporary:
+    with _beside(path, after, path if os.path.exists(path) else like) as temporary:
         if read_bytes(path) != before:  # so late, because to write the new file to disk takes a while
             raise _edited(path)
         if before is None:
@@ -112,15 +121,16 @@ def _edited(path: str) -> EditedMeanwhile:
 
 @contextlib.contextmanager
 def _beside(path: str, data: bytes, like: str, lasting: bool = True) -> t.Iterator[str]:
-    """A new file in the folder of `path`, with owner, group and mode of `path` or else of `like`; gone afterwards."""
+    """A new file in the folder of `path`, which may be read by whom `like` may be read by; gone afterwards."""
     directory = os.path.dirname(path)
     temporary = ""
     try:
-        model = os.stat(path if os.path.exists(path) else like)
-        handle, temporary = tempfile.mkstemp(prefix=".autoprov-", dir=directory)
+        model = os.stat(like)
+        handle, temporary = tempfile.mkstemp(prefix=".autoprov-tmp-%d-" % os.getpid(), dir=directory)
         with os.fdopen(handle, "wb") as stream:
             os.fchown(stream.fileno(), model.st_uid, model.st_gid)
             os.fchmod(stream.fileno(), model.st_mode & 0o7777)
+            _copy_labels(like, stream.fileno())
             stream.write(data)
             stream.flush()
             if lasting:
@@ -134,6 +144,33 @@ def _beside(path: str, data: bytes, like: str, lasting: bool = True) -> t.Iterat
         if temporary:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+
+#: What else decides who may read a file: an access control list, the label of SELinux.
+_LABELS = ("system.posix_acl_access", "security.selinux")
+
+
+def _copy_labels(source: str, handle: int) -> None:
+    """Without these a server may no longer read its file, as `setfacl -m u:_kea:r` was how it could."""
+    for name in _LABELS:
+        with contextlib.suppress(OSError):  # the file has none, or the file system knows none
+            os.setxattr(handle, name, os.getxattr(source, name))
+
+
+_REMNANT = re.compile(r"^\.autoprov-(?:tmp|test)-([0-9]+)-")
+
+
+def sweep(directory: str) -> None:
+    """Remove what a run that was killed has left there: unlike what it is a copy of, nobody watches over it."""
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return
+    for name in names:
+        found = _REMNANT.match(name)
+        if found and not os.path.exists("/proc/%s" % found.group(1)):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(directory, name))
 
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -160,6 +197,13 @@ def remove(path: str) -> None:
         pass
     except OSError as exc:
         raise DhcpError("%s cannot be removed: %s%s" % (path, exc.strerror, _way_out(exc))) from exc
+
+
+def remove_copies(paths: t.Iterable[str]) -> None:
+    """Those that were made: where none could be, as the file system is read-only, that is the fault to tell."""
+    for path in paths:
+        if os.path.lexists(path):
+            remove(path)
 
 
 def sync_directory(path: str) -> None:

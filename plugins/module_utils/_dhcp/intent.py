@@ -109,6 +109,9 @@ def url_faults(url: t.Optional[str], vendors: t.Sequence[str], vendor_urls: t.Ma
     """What is wrong with the URLs for these vendors."""
     faults = []
     for where, value in [("url", url)] + [("vendor_urls.%s" % name, vendor_urls[name]) for name in sorted(vendor_urls)]:
+        if value and not isinstance(value, str):  # the values of a dictionary may be of any type
+            faults.append("%s: %s is no text" % (where, value))
+            continue
         fault = _url_fault(value) if value else ("is empty" if where != "url" else None)
         if fault:
             faults.append("%s: %s %s" % (where, value, fault))
@@ -162,6 +165,8 @@ def _scope_of(entry: t.Mapping[str, t.Any]) -> Scope:
     if key == "vendor_class":
         if not value.isascii() or not value.isprintable():
             raise ValueError("vendor_class: only printable ASCII characters can be compared")
+        if len(value) > MAX_VALUE_BYTES:
+            raise ValueError("vendor_class: longer than %d bytes, which no client sends" % MAX_VALUE_BYTES)
         return Scope(VENDOR, "option 60 " + value, (value,))
     if key == "oui":
         oui = normalize_oui(value)

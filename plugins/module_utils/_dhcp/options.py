@@ -69,8 +69,20 @@ def encode(value: str, encoding: str) -> bytes:
         digits = value.replace(":", "").replace(" ", "")
         if len(digits) % 2 or any(char not in string.hexdigits for char in digits):
             raise ValueError("not an even count of hexadecimal digits")
+        if not digits:
+            raise ValueError("the value is empty")
         return bytes.fromhex(digits)
     raise ValueError("unknown encoding %s" % encoding)
+
+
+def shown(code: int, data: bytes) -> str:
+    """The same for the bytes of an option: addresses as such where it has addresses in it."""
+    encoding, addresses = default_encoding(code), data
+    if encoding == "sip_servers" and data[:1] == b"\x01":
+        encoding, addresses = "ipv4", data[1:]
+    if encoding != "ipv4" or not addresses or len(addresses) % 4:
+        return display(data)
+    return ", ".join(str(ipaddress.IPv4Address(addresses[at : at + 4])) for at in range(0, len(addresses), 4))
 
 
 def display(data: bytes) -> str:

@@ -73,6 +73,8 @@ def phones(
             codes.append(code_of(item))
         except ValueError as exc:
             faults.append("request_list[%d]: %s" % (index, exc))
+    if len(codes) > 255:
+        faults.append("request_list: more than 255 codes")
     if faults:
         raise DhcpError(*faults)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import ipaddress
+import re
 import typing as t
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ from .errors import DhcpError
 from .intent import normalize_mac
 
 Address = ipaddress.IPv4Address
+#: Labels of letters, digits, - and _ with dots between. Kea sends whatever it is told, blanks and line breaks too.
+_DOMAIN = re.compile(r"^(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?\Z")
 Network = ipaddress.IPv4Network
 
 
@@ -113,6 +116,12 @@ class _Reader:
         found = [self._address(value, where) for value in values or ()]
         return tuple(address for address in found if address is not None)
 
+    def _domain(self, value: t.Any, where: str) -> str:
+        name = str(value or "")
+        if name and not _DOMAIN.match(name):
+            self.faults.append("%s: %r is not a name of letters, digits, - and dots" % (where, name))
+        return name
+
     def _subnet(self, entry: t.Mapping[str, t.Any], where: str) -> t.Optional[Subnet]:
         try:
             network = ipaddress.IPv4Network(str(entry.get("subnet")))
@@ -128,7 +137,7 @@ class _Reader:
             where,
             dns_servers=self._addresses(entry.get("dns_servers"), "%s: dns_servers" % where),
             ntp_servers=self._addresses(entry.get("ntp_servers"), "%s: ntp_servers" % where),
-            domain=str(entry.get("domain") or ""),
+            domain=self._domain(entry.get("domain"), "%s: domain" % where),
             shared_network=str(entry.get("shared_network") or ""),
         )
         if entry.get("gateway"):
@@ -180,8 +189,8 @@ class _Reader:
             return None
         where = "%s (%s)" % (where, item.get("mac"))
         address = self._address(item["address"], where) if item.get("address") else None
-        hostname = str(item.get("hostname") or "")
-        if address is None and not item.get("address") and not hostname:
+        hostname = self._domain(item.get("hostname"), "%s: hostname" % where)
+        if not item.get("address") and not item.get("hostname"):
             self.faults.append("%s: has neither address nor hostname" % where)
         return Reservation(mac, address, hostname, where)
 

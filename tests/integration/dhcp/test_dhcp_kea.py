@@ -268,6 +268,7 @@ def test_no_control_socket(site: KeaSite) -> None:
         ({"options": [{"code": 66, "value": "x", "subnet": "192.0.2.0/24"}]}, "there: 198.18.0.0/24"),
         ({"vendors": ["polycom"], "url": URL}, "polycom is not known; known are gigaset, snom, yealink"),
         ({}, "Nothing to set: give url, vendors or options"),
+        ({"url": URL, "restart_command": ["true", "\0"]}, "Restart_command[1]: holds a NUL byte"),
         ({"url": URL, "probe": "required", "probe_interface": "nope0"}, "interface nope0: No such device; nothing was"),
     ],
 )

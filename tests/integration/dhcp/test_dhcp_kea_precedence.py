@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,7 @@ from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea.confi
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea.report import KeaReport
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.probe import Client
 
+from .kea_site import CONFIG as PLAIN
 from .kea_site import connect
 
 if TYPE_CHECKING:
@@ -231,6 +232,55 @@ def test_control_sockets_of_kea_3(unpacked_kea: KeaSite) -> None:
     refused = site.module(url=URL)
     assert refused.code == 1
     assert 'add "control-socket"' in refused.message
+
+
+def with_global(site: KeaSite, more: str) -> None:
+    """Option 66 of the administrator's for everybody, and a class `lab`."""
+    option = f'{{ "code": 66, "data": "{URL}", "always-send": true, {more} }}'
+    text = PLAIN.replace('{ "name":"ntp-servers"', option + ',\n        { "name":"ntp-servers"')
+    classes = '"client-classes": [ { "name": "lab", "test": "option[60].text == \'lab\'" } ],\n    "option-data"'
+    site.write(text.replace('"option-data"', classes))
+    site.stop()
+    site.start()
+
+
+def winner_of(site: KeaSite, vendor_class: str | None) -> Any:
+    asked = site.module("dhcp_info", server="kea", vendors=[], vendor_class=vendor_class)
+    assert asked.code == 0, asked.message
+    (answer,) = [item for item in asked.result["servers"][0]["answers"] if item["code"] == 66]
+    return answer["winner"]["value"], answer["winner"]["ours"]
+
+
+def test_an_option_for_members_of_a_class(unpacked_kea: KeaSite) -> None:
+    """Kea 3.0 has it beside the option itself. Neither does it do what ours would, nor is it in the way of ours."""
+    site = unpacked_kea
+    if site.version() < (3, 0):
+        return
+    with_global(site, '"client-classes": [ "lab" ]')
+    for url in (URL, "http://other/"):
+        done = site.module(server="kea", options=[{"code": 66, "value": url}])
+        assert (done.code, done.result["changed"]) == (0, True), done
+        assert [site.offer()[66], site.offer(vendor_class="lab")[66]] == [url, URL]
+        assert winner_of(site, None) == (url, True)
+        assert winner_of(site, "lab") == (URL, False)
+        hidden = [item["by"] for item in done.result["hidden"]]
+        assert hidden == ([] if url == URL else [[f"global for class lab ({URL})"]])
+    assert site.module(state="absent").code == 0
+
+
+def test_an_option_that_is_never_sent(unpacked_kea: KeaSite) -> None:
+    """Kea 2.6 can be told so, at any level; a more specific setting does not change that."""
+    site = unpacked_kea
+    with_global(site, '"never-send": true')
+    refused = site.module(url=URL)
+    assert refused.code == 1
+    assert "the administrator has set never sent in" in refused.message
+    done = site.module(server="kea", options=[{"code": 66, "value": URL, "subnet": "198.18.0.0/24"}])
+    assert (done.code, [item["by"] for item in done.result["hidden"]]) == (0, [["global (never sent)"]]), done
+    assert 66 not in site.offer(request=[66])
+    assert winner_of(site, None) == ("never sent", False)
+    assert site.module(url=URL, on_conflict="replace").code == 0
+    assert site.offer()[66] == URL
 
 
 def test_without_privilege(unpacked_kea: KeaSite) -> None:

@@ -4,14 +4,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import signal
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from .sites import MODULES
 
 if TYPE_CHECKING:
     from .kea_site import KeaSite
@@ -105,3 +110,31 @@ def test_an_edit_while_the_run_is_on_is_kept(site: KeaSite) -> None:
     assert done.code == 0, done
     assert site.config.read_text().endswith("// saved meanwhile\n")
     assert site.offer("020000000001", "snomD785")[66] == URL
+
+
+@pytest.mark.parametrize("moment", [".autoprov-test-*", "autoprov-*-options.json", "*.autoprov-backup"])
+def test_killed_at_any_moment(site: KeaSite, moment: str) -> None:
+    """Kea serves on; the next run finishes the work, and leaves nothing of the one that was killed."""
+    before = site.files()
+    given = {"config_file": str(site.config), "url": URL, "vendors": ["snom"], "_ansible_remote_tmp": str(site.folder)}
+    process = subprocess.Popen(
+        site.inside(*site.python.split(), "-m", f"{MODULES}.dhcp_options"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env=dict(os.environ, PYTHONPATH=site.python_path, PYTHONWARNINGS="ignore"),
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode())
+    process.stdin.close()
+    while not any(site.folder.glob(moment)):
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert site.offer(), "Kea answers"
+    done = site.module(url=URL, vendors=["snom"])
+    assert done.code == 0, done
+    assert site.offer("020000000001", "snomD785")[66] == URL
+    assert not list(site.folder.glob(".autoprov-*"))
+    assert site.module(state="absent").code == 0
+    assert site.files() == before

@@ -102,6 +102,9 @@ def test_all_faults_of_a_question_at_once(site: KeaSite) -> None:
     for told in ("nokia is not known", "mac: it can only", "request_list[1]", "url: ftp//x", "expect[0]", "server: x"):
         assert told in answer.message, told
     assert "timeout: 500.0 is not from 0 to 120 seconds" in answer.message
+    long = site.module("dhcp_probe", interface=["srv0"], request_list=["66"] * 256)
+    assert "request_list: more than 255 codes" in long.message
+    assert "interfaces[0]: holds a NUL byte" in site.module("dhcp_probe", interfaces=["\0"]).message
     missing = site.module("dhcp_probe", interface=["nonesuch"])
     assert "interface nonesuch: No such device" in missing.message
 

@@ -67,7 +67,7 @@ class DhcpdBackend(Backend):
 
     @property
     def lock_path(self) -> str:
-        return "/run/lock/autoprov-dhcpd"
+        return "/run/autoprov-dhcpd.lock"  # not /run/lock, where anybody may stand in the way
 
     @property
     def config_file(self) -> str:
@@ -206,7 +206,7 @@ class DhcpdBackend(Backend):
         for change in plan.changes:
             if change.path == self._config_file and change.before is not None:
                 backup = self._config_file + BACKUP_SUFFIX
-                files.write_atomically(backup, change.before, like=self._config_file)
+                files.write_copy(backup, change.before, of=self._config_file)
         for change in plan.changes:
             self._switch.put(change, take_over_lines)
         return backup

@@ -18,7 +18,7 @@ from ..backend import Conflict
 from ..errors import DhcpError
 from ..files import FileChange
 from ..intent import GLOBAL_SCOPE, SHARED_NETWORK, OptionSetting, Scope
-from ..options import display, option_name
+from ..options import option_name, shown
 from . import text as dhcpd_text
 from .entries import RANKS, class_name, file_suffix, render_main, render_scope
 from .precedence import may_concern
@@ -164,7 +164,8 @@ class DhcpdConfiguration:
             for other in found:
                 where = "%s:%d" % (self._full(other.source), self._line(other, texts))
                 existing = other.value.shown + (" (%s)" % other.condition if other.condition else "")
-                conflicts.append(Conflict(str(item.scope), item.code, existing, display(item.data), where))
+                wanted = shown(item.code, item.data)
+                conflicts.append(Conflict(str(item.scope), item.code, existing, wanted, where))
             if not found or on_conflict == "replace":
                 kept.append(item)
                 in_the_way.update({(other.source, other.start): other for other in found})
@@ -270,11 +271,12 @@ class DhcpdConfiguration:
                     text = dhcpd_text.rewrite_includes(
                         text, statements, lambda other: copies.get(self._full(other), other)
                     )
-                    files.write_atomically(copies[path], text.encode(_ENCODING), like=self.config_file)
+                    # A file that is included may hold a key, and be less open than the one that includes it.
+                    original = path if os.path.exists(path) else self.config_file
+                    files.write_copy(copies[path], text.encode(_ENCODING), of=original)
             complaint = checker(copies[self.config_file])
         finally:
-            for copy in copies.values():
-                files.remove(copy)
+            files.remove_copies(copies.values())
         for path, copy in copies.items():
             complaint = complaint.replace(copy, path) if complaint else complaint
         return complaint

@@ -12,7 +12,7 @@ import typing as t
 from ..backend import Answer, Hidden, ProbeCase, SetOption
 from ..intent import GLOBAL_SCOPE, PHONE, SHARED_NETWORK, VENDOR, OptionSetting, Scope
 from ..intent import SUBNET as SUBNET_KIND
-from ..options import display, option_name
+from ..options import option_name, shown
 from ..probe import Client
 from ..vendors import VENDORS
 from .conditions import Facts, Known, Verdict, all_of
@@ -132,7 +132,7 @@ def hidden_settings(settings: t.Sequence[OptionSetting], survey: Survey) -> t.Li
             names = [*names[:MAX_NAMES], "%d more" % (len(names) - MAX_NAMES)]
         advice = _ADVICE if winners else _ADVICE_LIST if lists else _ADVICE_PREFERRED
         if names:
-            hidden.append(Hidden(str(item.scope), item.code, display(item.data), tuple(names), advice))
+            hidden.append(Hidden(str(item.scope), item.code, shown(item.code, item.data), tuple(names), advice))
     return hidden
 
 

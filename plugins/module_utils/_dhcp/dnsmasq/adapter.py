@@ -14,6 +14,7 @@ then stand, before the server is.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import time
 import typing as t
@@ -99,7 +100,7 @@ class DnsmasqBackend(Backend):
 
     @property
     def lock_path(self) -> str:
-        return "/run/lock/autoprov-dnsmasq"
+        return "/run/autoprov-dnsmasq.lock"  # not /run/lock, where anybody may stand in the way
 
     @property
     def config_file(self) -> str:
@@ -181,7 +182,7 @@ class DnsmasqBackend(Backend):
 
     @property
     def _owed_path(self) -> str:
-        return self.lock_path + ".restart"
+        return "/run/autoprov-dnsmasq-%s.restart" % hashlib.sha256(self.config_file.encode()).hexdigest()[:16]
 
     def _is_owed(self) -> bool:
         server = t.cast("Server", self._server)
@@ -234,7 +235,7 @@ class DnsmasqBackend(Backend):
                 # The dot keeps dnsmasq from reading it where all files of the folder are read.
                 folder, name = os.path.split(change.path)
                 backup = os.path.join(folder, ".%s.autoprov-backup" % name)
-                files.write_atomically(backup, change.before, like=change.path)
+                files.write_copy(backup, change.before, of=change.path)
         for change in plan.changes:
             files.replace_unchanged(change.path, change.before, change.after, self._model_file)
             self._written.append(change)

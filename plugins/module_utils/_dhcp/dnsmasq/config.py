@@ -130,6 +130,8 @@ class DnsmasqConfiguration:
         for name in sorted(names, key=os.fsencode):
             path = os.path.join(folder.path, name)
             if text.is_read(name, folder.filters) and (path in self._planned or _is_file(path)):
+                # An administrator's link stays one: what is changed is the file. dnsmasq, too, knows it by that.
+                path = path if path in self._planned else os.path.realpath(path)
                 self._read_file(path, "%s does not exist" % path)
 
     def _read_arguments(self, line: Line) -> None:

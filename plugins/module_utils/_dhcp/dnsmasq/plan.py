@@ -16,7 +16,7 @@ from ..backend import Conflict
 from ..errors import DhcpError
 from ..files import FileChange
 from ..intent import GLOBAL, PHONE, SHARED_NETWORK, SUBNET, VENDOR, OptionSetting, Scope
-from ..options import display, option_name
+from ..options import option_name, shown
 from ..vendors import VENDORS
 from . import text as dnsmasq_text
 from .config import CommandLine, DnsmasqConfiguration
@@ -139,7 +139,7 @@ class _Settling:
                 theirs = []
             for other in theirs:
                 self.conflicts.append(
-                    Conflict(str(item.scope), item.code, _shown(other), display(item.data), other.line.where)
+                    Conflict(str(item.scope), item.code, _shown(other), shown(item.code, item.data), other.line.where)
                 )
                 replaced[other.line.path, other.line.number] = other
             if not theirs or self._on_conflict == "replace":

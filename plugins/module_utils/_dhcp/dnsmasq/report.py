@@ -13,7 +13,7 @@ import typing as t
 from ..backend import Answer, Hidden, ProbeCase, SetOption
 from ..errors import DhcpError
 from ..intent import GLOBAL, GLOBAL_SCOPE, PHONE, VENDOR, OptionSetting, Scope
-from ..options import display, option_name
+from ..options import option_name, shown
 from ..probe import Client
 from ..vendors import VENDORS
 from .entries import Placer, class_order
@@ -57,7 +57,7 @@ class DnsmasqReport:
             level=level,
             name=name,
             code=item.code,
-            value=display(item.data) if self.is_ours(item) and item.data is not None else item.value,
+            value=shown(item.code, item.data) if self.is_ours(item) and item.data is not None else item.value,
             ours=self.is_ours(item),
             where=item.line.where,
             always_sent=item.forced,
@@ -113,7 +113,7 @@ class DnsmasqReport:
             if len(names) > _MAX_NAMES:
                 names = [*names[:_MAX_NAMES], "%d more" % (len(names) - _MAX_NAMES)]
             if names:
-                found.append(Hidden(str(item.scope), item.code, display(item.data), tuple(names), advice))
+                found.append(Hidden(str(item.scope), item.code, shown(item.code, item.data), tuple(names), advice))
         return found
 
     def _winners_over(self, item: OptionSetting, draft: Draft) -> t.Tuple[t.List[str], str]:

@@ -82,7 +82,7 @@ class KeaBackend(Backend):
 
     @property
     def lock_path(self) -> str:
-        return "/run/lock/autoprov-kea"
+        return "/run/autoprov-kea.lock"  # not /run/lock, where anybody may stand in the way
 
     @property
     def config_file(self) -> str:
@@ -251,7 +251,7 @@ class KeaBackend(Backend):
         for change in plan.changes:
             if change.path == self._config_file and change.before is not None:
                 backup = self._config_file + BACKUP_SUFFIX
-                files.write_atomically(backup, change.before, like=self._config_file)
+                files.write_copy(backup, change.before, of=self._config_file)
         self._switch = FileSwitch(plan.changes, self._config_file, configuration.is_own)
         self._switch.forward()
         # What is loaded now must be what was judged: nobody holds our lock but us.

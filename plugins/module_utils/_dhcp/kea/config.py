@@ -17,21 +17,26 @@ from ..backend import Conflict
 from ..errors import DhcpError, EditedMeanwhile
 from ..files import FileChange
 from ..intent import GLOBAL, GLOBAL_SCOPE, SHARED_NETWORK, VENDOR, OptionSetting, Scope
-from ..options import display, option_name
+from ..options import option_name, shown
 from . import edit as kea_edit
 from . import hooks
 from . import text as kea_text
 from .entries import (
+    ADDRESSES,
     CLASS,
     HOOK,
     RANKS,
+    Types,
     class_name,
+    classes_of,
     definitions_of,
     file_suffix,
     is_true,
     option_code,
     render_file,
     shown_value,
+    types_of,
+    value_bytes,
 )
 from .text import Node
 
@@ -70,11 +75,12 @@ class KeaConfiguration:
     # --- reading ---
 
     def _full(self, path: str) -> str:
-        return os.path.join(self._cwd, path)
+        """The file itself: what is a symbolic link stays one."""
+        return os.path.realpath(os.path.join(self._cwd, path))
 
     def is_own(self, path: str) -> bool:
         stem = os.path.splitext(os.path.basename(self.config_file))[0]
-        directory, base = os.path.split(self._full(path))
+        directory, base = os.path.split(os.path.join(self._cwd, path))
         same = os.path.realpath(directory) == os.path.dirname(self.config_file)
         return same and base.startswith("autoprov-%s-" % stem) and base.endswith(".json")
 
@@ -197,25 +203,31 @@ class KeaConfiguration:
         kept: t.List[OptionSetting] = []
         conflicts: t.List[Conflict] = []
         faults: t.List[str] = []
-        definitions = definitions_of(dhcp4)
+        definitions, types = definitions_of(dhcp4), types_of(dhcp4)
         for item in settings:
             try:
                 holder, key = self._place(dhcp4, item.scope)
             except DhcpError as exc:
                 faults += exc.faults
                 continue
+            if item.code not in hooks.ONLY_BY_HOOK:
+                faults += _misfit(item, types)
             if key == "client-classes":
                 if any(other.text("name") == class_name(item.scope) for other in holder.items(key)):
                     fault = "client class %s is already in the administrator's part; rename it there"
                     faults.append(fault % class_name(item.scope))
                 kept.append(item)
                 continue
-            entries = [entry for entry in holder.items(key) if option_code(entry, definitions) == item.code]
-            if entries and all(_does_the_same(entry, item) for entry in entries):
+            entries = [entry for entry in holder.items(key) if _is_in_the_way(entry, item.code, definitions)]
+            if entries and all(_does_the_same(entry, item, types) for entry in entries):
                 continue  # theirs does what ours would
             for entry in entries:
                 where = "%s:%d" % (self._full(entry.source), kea_text.line_of(texts[entry.source], entry.start))
-                conflicts.append(Conflict(str(item.scope), item.code, shown_value(entry), display(item.data), where))
+                existing = shown_value(entry, item.code)
+                if value_bytes(entry, item.code, types) == item.data:
+                    existing += " (only to those that ask for it)"
+                wanted = shown(item.code, item.data)
+                conflicts.append(Conflict(str(item.scope), item.code, existing, wanted, where))
             if entries and on_conflict == "replace":
                 texts = self._disable_entries(texts, item)
             if not entries or on_conflict == "replace":
@@ -237,7 +249,7 @@ class KeaConfiguration:
             holder, key = self._place(dhcp4, item.scope)
             array = t.cast("Node", holder.get(key))
             elements, definitions = array.elements or [], definitions_of(dhcp4)
-            found = [index for index, entry in enumerate(elements) if option_code(entry, definitions) == item.code]
+            found = [index for index, entry in enumerate(elements) if _is_in_the_way(entry, item.code, definitions)]
             if not found:
                 return texts
             source = elements[found[0]].source
@@ -350,7 +362,7 @@ class KeaConfiguration:
             now = files.read_bytes(path)
             if now != content and content is not None:
                 if now is not None:
-                    files.write_atomically(path + suffix, now, like=path)
+                    files.write_copy(path + suffix, now, of=path)
                 files.write_atomically(path, content, like=path if now is not None else self.config_file)
 
     # --- testing ---
@@ -372,15 +384,37 @@ class KeaConfiguration:
                         lambda other: copies.get(self._full(other), other),
                     )
                     data = text.encode("utf-8", "surrogateescape")
-                    files.write_atomically(copies[path], data, like=self.config_file, lasting=False)
+                    # A file that is included may hold a password, and be less open than the one that includes it.
+                    original = path if os.path.exists(path) else self.config_file
+                    files.write_copy(copies[path], data, of=original, lasting=False)
             complaint = checker(copies[self.config_file])
         finally:
-            for copy in copies.values():
-                files.remove(copy)
+            files.remove_copies(copies.values())
         for path, copy in copies.items():
             complaint = complaint.replace(copy, path) if complaint else complaint
         return complaint
 
 
-def _does_the_same(entry: Node, item: OptionSetting) -> bool:
-    return shown_value(entry) == display(item.data) and is_true(entry.get("always-send"), False)
+def _is_in_the_way(entry: Node, code: int, definitions: t.Mapping[str, int]) -> bool:
+    """Is it the same option? An entry for members of a class only (Kea 3.0) has room for ours behind it."""
+    return option_code(entry, definitions) == code and not classes_of(entry)
+
+
+_TYPE_BYTES = {ADDRESSES: 4, "uint8": 1, "uint16": 2, "uint32": 4, "int8": 1, "int16": 2, "int32": 4, "boolean": 1}
+
+
+def _misfit(item: OptionSetting, types: Types) -> t.List[str]:
+    """Kea cuts what is too long for the administrator's type, and its checker does not mind."""
+    kind, is_array = types.get(item.code, ("", False))
+    size = _TYPE_BYTES.get(kind)
+    if size is None or (len(item.data) % size == 0 if is_array else len(item.data) == size):
+        return []
+    what = (
+        "option %s of %s is defined as %s, of %d bytes; the value wanted (%s) has %d: change its option-def, or take %s"
+    )
+    value, other = shown(item.code, item.data), "another option or encoding"
+    return [what % (option_name(item.code), item.scope, kind, size, value, len(item.data), other)]
+
+
+def _does_the_same(entry: Node, item: OptionSetting, types: Types) -> bool:
+    return value_bytes(entry, item.code, types) == item.data and is_true(entry.get("always-send"), False)

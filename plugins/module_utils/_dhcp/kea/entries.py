@@ -13,7 +13,7 @@ import re
 import typing as t
 
 from ..intent import GLOBAL, PHONE, SHARED_NETWORK, SUBNET, VENDOR, OptionSetting, Scope
-from ..options import display, option_name
+from ..options import encode, option_name, shown
 from .names import CODES
 from .text import Include, Node
 
@@ -23,6 +23,11 @@ EMPTY_CLASS_NAME = "autoprov-none"
 EMPTY_CLASS = '{"name": "%s"}' % EMPTY_CLASS_NAME
 # Lower wins. A host wins over everything, a class only over the global level (measured on 2.2, 2.6 and 3.0).
 HOST, POOL, IN_SUBNET, NETWORK, CLASS, GLOBAL_LEVEL = range(6)
+#: Shown for an option that Kea (2.6 and later) is told to keep from clients.
+NEVER_SENT = "never sent"
+#: Kea's own types: these options are addresses, as the type is called in an option-def. Most others are text.
+ADDRESSES = "ipv4-address"
+ADDRESS_CODES = frozenset((1, *range(3, 12), 16, 28, 32, 41, 42, 44, 45, 48, 49, 50, 54, 65, *range(68, 77)))
 #: What a hook library sets, it sets over everything.
 HOOK = -1
 #: Scopes of Kea only: where entries of a hook library stand, see kea_hooks.
@@ -63,6 +68,7 @@ def render_option(setting: OptionSetting) -> str:
     # Never csv-format: it cuts a string at a comma, and needs a definition for every code Kea does not know.
     text = setting.data.decode("latin-1")
     plain = text.isascii() and text.isprintable() and not set(text) & set("'\"\\")
+    plain = plain and text == text.strip()  # Kea drops blanks at the ends, or refuses them
     entry = {
         "code": setting.code,
         "csv-format": False,
@@ -79,11 +85,16 @@ def class_order(scope: Scope) -> t.Tuple[int, int, str]:
     return (0 if scope.kind == PHONE else 1 if custom else 2, -len(scope.name) if custom else 0, scope.name)
 
 
+def _comment(scope: Scope) -> str:
+    """On one line, whatever the name of a shared network is made of."""
+    return "// " + "".join(char if char.isprintable() else "?" for char in str(scope))
+
+
 def _class_block(scope: Scope, settings: t.Sequence[OptionSetting]) -> t.List[str]:
     head = {"name": class_name(scope), "test": class_test(scope), "user-context": MARK}
     options = ["    " + render_option(item) for item in settings]
     first = json.dumps(head)[:-1] + ', "option-data": ['
-    return ["// %s" % scope, first, ",\n".join(options), "] }"]
+    return [_comment(scope), first, ",\n".join(options), "] }"]
 
 
 HEADER = "// Written by autoprov (dhcp_options). Do not edit: the next run replaces this file."
@@ -97,7 +108,9 @@ def render_file(
     `more_classes` are defined too, without options: somebody else refers to them.
     """
     if RANKS[scope.kind] != CLASS:
-        blocks = [["// %s: option %s" % (item.scope, option_name(item.code)), render_option(item)] for item in settings]
+        blocks = [
+            ["%s: option %s" % (_comment(item.scope), option_name(item.code)), render_option(item)] for item in settings
+        ]
     elif settings or more_classes:
         scopes = sorted({item.scope for item in settings}.union(more_classes), key=class_order)
         blocks = [_class_block(scope, [item for item in settings if item.scope == scope]) for scope in scopes]
@@ -155,17 +168,64 @@ def definitions_of(dhcp4: Node) -> t.Dict[str, int]:
     }
 
 
-def shown_value(entry: Node) -> str:
+#: (type, is it an array of that?) by code.
+Types = t.Mapping[int, t.Tuple[str, bool]]
+
+
+def types_of(dhcp4: Node) -> Types:
+    """What the administrator has defined options of the dhcp4 space as."""
+    codes = definitions_of(dhcp4)
+    return {
+        codes[item.text("name")]: (item.text("type"), is_true(item.get("array"), False))
+        for item in dhcp4.items("option-def")
+        if item.text("space", "dhcp4") == "dhcp4" and item.text("name") in codes
+    }
+
+
+def shown_value(entry: Node, code: int) -> str:
     """The value of an option-data entry for a person: decoded where it is hexadecimal digits."""
-    data = entry.text("data")
-    if is_true(entry.get("csv-format"), True):
-        return data
-    if data.startswith("'") and data.endswith("'"):
-        return data[1:-1]
+    if is_true(entry.get("never-send"), False):
+        return NEVER_SENT
+    data = _literal_bytes(entry)
+    # Bytes that are not UTF-8 are told as such, and would not pass through Ansible.
+    return _text_of(entry).decode("utf-8", "replace") if data is None else shown(code, data)
+
+
+def value_bytes(entry: Node, code: int, types: Types) -> t.Optional[bytes]:
+    """What Kea sends for an option-data entry; None where that is nothing, or only Kea can tell."""
+    if is_true(entry.get("never-send"), False):
+        return None
+    if not is_true(entry.get("csv-format"), True):
+        return _literal_bytes(entry)
+    kind, _is_array = types.get(code, (ADDRESSES if code in ADDRESS_CODES else "string", True))
+    if kind == "string":
+        return _text_of(entry)
     try:
-        return display(bytes.fromhex(data.replace(":", "").replace(" ", "").replace("0x", "")))
+        return encode(_text_of(entry).decode("ascii"), "ipv4") if kind == ADDRESSES else None
     except ValueError:
-        return data
+        return None
+
+
+def _text_of(entry: Node) -> bytes:
+    return entry.text("data").encode("utf-8", "surrogateescape")
+
+
+def _literal_bytes(entry: Node) -> t.Optional[bytes]:
+    """The bytes of an entry that is not csv-format: text in quotes, or hexadecimal digits."""
+    if is_true(entry.get("csv-format"), True):
+        return None
+    data = entry.text("data")
+    if data.startswith("'") and data.endswith("'") and len(data) > 1:
+        return _text_of(entry)[1:-1]
+    try:
+        return bytes.fromhex(data.replace(":", "").replace(" ", "").replace("0x", ""))
+    except ValueError:
+        return None
+
+
+def classes_of(entry: Node) -> t.Tuple[str, ...]:
+    """The classes to whose members alone an option-data entry is given (Kea 3.0); none means everybody."""
+    return tuple(str(item.scalar) for item in entry.items("client-classes"))
 
 
 def is_true(node: t.Optional[Node], default: bool) -> bool:

@@ -20,11 +20,15 @@ from .entries import (
     IN_SUBNET,
     MARK,
     NETWORK,
+    NEVER_SENT,
     POOL,
+    classes_of,
     definitions_of,
     is_true,
     option_code,
     shown_value,
+    types_of,
+    value_bytes,
 )
 from .hooks import LIBRARY, data_of
 from .text import Node
@@ -92,6 +96,8 @@ class KeaOption:
     name: str
     code: int
     value: str
+    #: What is sent, where that can be told.
+    data: t.Optional[bytes]
     always_send: bool
     ours: bool
     entry: Node
@@ -103,13 +109,24 @@ class KeaOption:
     pools: int = 0
 
     @property
+    def never_sent(self) -> bool:
+        """Does it keep the option from its clients, whatever other levels say?"""
+        return self.rank != HOOK and self.value == NEVER_SENT
+
+    @property
+    def only_for(self) -> t.Tuple[str, ...]:
+        """The classes to whose members alone the entry itself is given; none means everybody."""
+        return classes_of(self.entry) if self.rank != HOOK else ()
+
+    @property
     def level(self) -> str:
         return LEVEL_NAMES[self.rank]
 
     @property
     def order(self) -> t.Tuple[int, ...]:
         """Lower wins."""
-        return (self.rank, *(self.client_class.order if self.client_class else ()))
+        general = (self.rank != HOOK and not self.never_sent, self.rank)
+        return (*general, *(self.client_class.order if self.client_class else ()), not self.only_for)
 
     @property
     def conditional(self) -> bool:
@@ -121,7 +138,9 @@ class KeaOption:
         """Who is concerned, as the configuration says it."""
         if self.rank == HOOK:
             return "member('%s')" % self.name if self.name else ""
-        return self.client_class.test if self.client_class is not None else ""
+        tests = [self.client_class.test if self.client_class is not None else ""]
+        tests.append(" or ".join("member('%s')" % name for name in self.only_for))
+        return " and ".join("(%s)" % test if all(tests) else test for test in tests if test)
 
     @property
     def mac(self) -> str:
@@ -210,15 +229,18 @@ def _is_marked(item: Node) -> bool:
 
 def options_of(dhcp4: Node) -> t.List[KeaOption]:
     """Every option set in the tree, what wins first."""
-    definitions = definitions_of(dhcp4)
+    definitions, types = definitions_of(dhcp4), types_of(dhcp4)
     found: t.List[KeaOption] = []
 
     def collect(rank: int, label: str, holder: Node, name: str = "", **more: t.Any) -> None:
         for entry in holder.items("option-data"):
             code = option_code(entry, definitions)
             if code is not None:
-                always, value = is_true(entry.get("always-send"), False), shown_value(entry)
-                found.append(KeaOption(rank, label, name, code, value, always, _is_marked(entry), entry, **more))
+                always, value = is_true(entry.get("always-send"), False), shown_value(entry, code)
+                data = value_bytes(entry, code, types)
+                only_for = "".join(" for class %s" % other for other in classes_of(entry)[:1])
+                ours = _is_marked(entry)
+                found.append(KeaOption(rank, label + only_for, name, code, value, data, always, ours, entry, **more))
 
     collect(GLOBAL_LEVEL, "global", dhcp4)
     for entry in _flex_options(dhcp4):
@@ -226,7 +248,8 @@ def options_of(dhcp4: Node) -> t.List[KeaOption]:
         if code is not None:
             value, ours = entry.text("supersede") or entry.text("add") or "removed", name.startswith(CLASS_PREFIX)
             value = value[1:-1] if re.match(r"^'[^']*'$", value) else value
-            found.append(KeaOption(HOOK, "hook library flex_option", name, code, value, True, ours, entry))
+            data = data_of(entry.text("supersede"))
+            found.append(KeaOption(HOOK, "hook library flex_option", name, code, value, data, True, ours, entry))
     classes = {item.name: item for item in client_classes(dhcp4)}
     for item in dhcp4.items("client-classes"):
         name = item.text("name")

@@ -12,12 +12,12 @@ import typing as t
 from ..backend import Hidden, ProbeCase
 from ..errors import DhcpError
 from ..intent import GLOBAL_SCOPE, PHONE, SHARED_NETWORK, SUBNET, VENDOR, OptionSetting, Scope
-from ..options import display, option_name
+from ..options import option_name, shown
 from ..probe import Client
 from ..vendors import VENDORS
-from .entries import CLASS, HOOK, RANKS, class_order
+from .entries import CLASS, GLOBAL_LEVEL, HOOK, NETWORK, RANKS, class_order
 from .expression import Sketch
-from .levels import BY_TEST, KeaOption, options_of
+from .levels import BY_TEST, KeaOption, options_of, subnets_of
 from .members import Members, sketch_of, sketches_of
 from .text import Node
 
@@ -34,6 +34,7 @@ class Precedence:
     def __init__(self, dhcp4: Node) -> None:
         """`dhcp4` is the tree without our own files, but with the places of our includes."""
         self._members = Members(dhcp4)
+        self._networks = {item.text("subnet"): network for network, _around, item in subnets_of(dhcp4)}
         classes = dhcp4.get("client-classes")
         includes = classes.includes if classes is not None else []
         self._own_class_order = (BY_TEST, min([item.position for item in includes], default=LAST), 0)
@@ -45,11 +46,10 @@ class Precedence:
         """What some of its clients (or of those given) get of the administrator instead of the setting."""
         if clients is None:
             clients = sketches_of(setting.scope)
-        shown = display(setting.data)
         return [
             item
             for item in self._by_code.get(setting.code, [])
-            if item.value != shown and self._wins(item, setting.scope, clients)
+            if item.data != setting.data and self._wins(item, setting.scope, clients)
         ]
 
     def _wins(self, other: KeaOption, scope: Scope, clients: t.Sequence[Sketch]) -> bool:
@@ -57,20 +57,28 @@ class Precedence:
         if other.rank == HOOK:
             return not other.name or any(self._members.belongs(other.name, client) is not False for client in clients)
         if other.client_class is not None:
-            before_ours = other.client_class.order < self._own_class_order
-            return (rank > CLASS or (rank == CLASS and before_ours)) and any(
-                self._members.belongs(other.name, client) is not False for client in clients
-            )
-        if other.rank >= rank:
-            return False
+            stronger = rank > CLASS or (rank == CLASS and other.client_class.order < self._own_class_order)
+        else:
+            # Of one level, an entry that is for members of a class only stands before ours.
+            stronger = other.rank < rank or (other.rank == rank and bool(other.only_for))
+        return (stronger or other.never_sent) and self._may_concern(other, scope, clients)
+
+    def _may_concern(self, other: KeaOption, scope: Scope, clients: t.Sequence[Sketch]) -> bool:
+        for names in ((other.name,) if other.client_class is not None else (), other.only_for):
+            verdicts = [self._members.belongs(name, client) for name in names for client in clients]
+            if verdicts and all(verdict is False for verdict in verdicts):
+                return False
         if other.host is not None and all(
             self._members.has_reservation(other.host, client, None) is False for client in clients
         ):
             return False
+        if other.rank in (CLASS, GLOBAL_LEVEL) or (other.host is not None and not other.subnet):
+            return True
         if scope.kind == SUBNET:
-            return other.subnet == scope.name or (other.host is not None and not other.subnet)
+            around = other.rank == NETWORK and self._networks.get(scope.name) == other.network
+            return around or other.subnet == scope.name
         if scope.kind == SHARED_NETWORK:
-            return other.network == scope.name or (other.host is not None and not other.subnet)
+            return other.network == scope.name
         return True
 
     def to_override(self, settings: t.Sequence[OptionSetting]) -> t.List[OptionSetting]:
@@ -104,7 +112,9 @@ class Precedence:
             winners = self.winners_over(item) if item not in by_hook else []
             names = ["%s (%s)" % (other.label, other.value) for other in winners]
             if RANKS[item.scope.kind] == CLASS:
-                names += ["%s (%s)" % (other.scope, display(other.data)) for other in _ours_over(item, settings)]
+                names += [
+                    "%s (%s)" % (other.scope, shown(other.code, other.data)) for other in _ours_over(item, settings)
+                ]
             rivals = [other for code in _preferred_elsewhere(item, settings) for other in self._by_code.get(code, [])]
             if rivals and not names:
                 advice = "Phones of this vendor read that option first: remove it there, or set it for the vendor too"
@@ -112,7 +122,7 @@ class Precedence:
             if len(names) > MAX_NAMES:
                 names = [*names[:MAX_NAMES], "%d more" % (len(names) - MAX_NAMES)]
             if names:
-                hidden.append(Hidden(str(item.scope), item.code, display(item.data), tuple(names), advice))
+                hidden.append(Hidden(str(item.scope), item.code, shown(item.code, item.data), tuple(names), advice))
         return hidden
 
     def probe_cases(

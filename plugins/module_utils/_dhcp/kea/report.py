@@ -67,6 +67,13 @@ class KeaReport:
         return Answer(code, self._shown(winner, always_sent) if winner else None, tuple(unless))
 
     def _applies(self, item: KeaOption, client: Sketch, subnet: t.Optional[str]) -> Verdict:
+        verdicts = [self._applies_at_its_level(item, client, subnet)]
+        if item.only_for:
+            members = [self._members.belongs(name, client, subnet) for name in item.only_for]
+            verdicts.append(True if True in members else None if None in members else False)
+        return False if False in verdicts else None if None in verdicts else True
+
+    def _applies_at_its_level(self, item: KeaOption, client: Sketch, subnet: t.Optional[str]) -> Verdict:
         if item.host is not None:
             return self._members.has_reservation(item.host, client, subnet)
         if item.client_class is not None:

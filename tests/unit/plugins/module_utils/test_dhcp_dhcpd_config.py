@@ -259,3 +259,18 @@ def test_undone_files_have_their_old_age(tmp_path: Path) -> None:
     switch.put(FileChange(str(path), b"old\n", b"ours\n"))
     switch.undo()
     assert (path.read_bytes(), path.stat().st_mtime) == (b"old\n", 1000)
+
+
+def test_a_copy_is_no_more_open_than_what_it_is_a_copy_of(folder: Path) -> None:
+    """A key in an included file of root's alone is not shown to everybody while the checker looks."""
+    (folder / "private.conf").write_text('option domain-name "private";\n')
+    (folder / "private.conf").chmod(0o600)
+    (folder / "dhcpd.conf").write_text(f'include "{folder}/private.conf";\n{FILE}')
+    modes = {}
+
+    def checker(path: str) -> None:
+        for copy in folder.glob(".autoprov-test-*"):
+            modes["private" in copy.read_text() and path != str(copy)] = copy.stat().st_mode & 0o777
+
+    assert DhcpdConfiguration(str(folder / "dhcpd.conf"), "/").test([], checker) is None
+    assert modes == {True: 0o600, False: 0o644}

@@ -330,6 +330,16 @@ def test_what_hides_ours(files: Files, lines: list[str], arguments: dict[str, An
         assert str(files.main) in blame
 
 
+def test_a_link_in_the_folder_stays_a_link(files: Files, tmp_path: Path) -> None:
+    """A line of the administrator's that gives way is changed where it is."""
+    place = tmp_path / "elsewhere.conf"
+    place.write_text('dhcp-option=66,"http://theirs/"\n')
+    (files.folder / "10-site.conf").symlink_to(place)
+    made = files.draft({"code": 66, "value": "http://a/"}, on_conflict="replace")
+    assert {change.path for change in made.changes} == {str(place), str(files.own)}
+    assert made.conflicts[0].where == f"{place}:1"
+
+
 def test_a_tag_of_ours_that_is_taken(files: Files) -> None:
     files.write("dhcp-range=198.18.0.50,198.18.0.99\ndhcp-mac=set:autoprov-snom,00:00:00:*:*:*\n")
     with pytest.raises(DhcpError, match="the tag autoprov-snom is used by another line; rename it there"):

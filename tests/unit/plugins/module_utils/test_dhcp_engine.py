@@ -145,6 +145,22 @@ def test_check_mode_is_the_same_path_up_to_the_check(backend: FakeBackend, netwo
     assert checked.diff == run().diff
 
 
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        '{ "Dhcp4": { "x": { "type": "mysql", "password" : "%s" }, %s} }',
+        '{ "Dhcp4": { "x": { "text": "%s", "more": [1, 2] }, %s' + '"y": 1, ' * 50 + '"z": 2 } }',
+        "key k { algorithm hmac-md5; secret %s; } %s",
+    ],
+)
+def test_the_diff_of_a_line_that_holds_more_than_ours(backend: FakeBackend, network: Network, theirs: str) -> None:
+    before, after = (theirs % (SECRET, ours) for ours in ("", "\n    ours,\n"))
+    backend.changes = [FileChange("/etc/fake.conf", before.encode(), after.encode())]
+    ((entry,)) = run(check_mode=True).diff
+    assert SECRET not in entry["prepared"]
+    assert "+    ours,\n" in entry["prepared"]
+
+
 def test_the_diff_shows_nothing_of_the_administrators(backend: FakeBackend, network: Network) -> None:
     ((entry,)) = run(check_mode=True).diff
     assert "-old\n+new\n" in entry["prepared"]
@@ -335,3 +351,10 @@ def test_no_server_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     servers(monkeypatch, serving=set(), installed=set())
     with pytest.raises(DhcpError, match="no DHCP server was found here"):
         engine.open_backend("auto", Target())
+
+
+@pytest.mark.parametrize("kind", engine._BACKENDS, ids=lambda kind: str(kind.name))
+def test_nobody_can_stand_in_the_way_of_the_lock(kind: type[Backend]) -> None:
+    """In /run/lock, which is everybody's on Debian 12, a file of that name was enough to stop every run."""
+    path = kind.lock_path.fget(object.__new__(kind))  # type: ignore[attr-defined]
+    assert not Path(path).parent.stat().st_mode & 0o022

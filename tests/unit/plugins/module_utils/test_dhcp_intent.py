@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.errors import DhcpError
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.errors import DhcpError, refuse_nul
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.intent import build_intent
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.options import (
     ENCODINGS,
@@ -97,6 +97,7 @@ def test_values_become_bytes(code: int, value: str, encoding: str, data: bytes) 
         ("-1", "uint8", "0 to 255"),
         ("0g", "hex", "hexadecimal"),
         ("012", "hex", "even"),
+        (" : ", "hex", "empty"),
     ],
 )
 def test_impossible_values(value: str, encoding: str, reason: str) -> None:
@@ -109,7 +110,7 @@ def test_all_faults_are_told_at_once() -> None:
         build_intent(
             url="ftp:/x",
             vendors=["snom", "polycom"],
-            vendor_urls={"gigaset": "http://a b/"},
+            vendor_urls={"gigaset": "http://a b/", "snom": 5},  # type: ignore[dict-item]
             options=[
                 {"code": 66, "value": "x"},
                 {"code": 66, "value": "y"},
@@ -121,6 +122,7 @@ def test_all_faults_are_told_at_once() -> None:
                 {"code": 66, "value": "x", "subnet": "198.18.0.0/24", "mac": "000413922d24"},
                 {"code": 66, "value": "x" * 256, "vendor": "snom"},
                 {"code": 66, "value": "x", "vendor": "polycom"},
+                {"code": 66, "value": "x", "vendor_class": "x" * 256},
             ],
         )
     told = "\n".join(caught.value.faults)
@@ -128,6 +130,8 @@ def test_all_faults_are_told_at_once() -> None:
         "url: ftp:/x is not a URL",
         "polycom is not known; known are gigaset, snom, yealink",
         "vendor_urls.gigaset: http://a b/ contains a blank",
+        "vendor_urls.snom: 5 is no text",
+        "options[10]: vendor_class: longer than 255 bytes",
         "vendor_urls.gigaset: gigaset is not in vendors",
         "options[1]: option 66 (tftp-server-name) for global is already set by options[0]",
         "options[2]: code 53 cannot be set",
@@ -180,3 +184,11 @@ def test_the_vendor_table_is_well_formed(name: str) -> None:
 def test_no_oui_belongs_to_two_vendors() -> None:
     ouis = [oui for vendor in VENDORS.values() for oui in vendor.ouis]
     assert len(ouis) == len(set(ouis))
+
+
+def test_a_nul_byte_is_refused_wherever_it_stands() -> None:
+    refuse_nul({"a": "x", "b": [1, None, {"c": "x"}]})
+    with pytest.raises(DhcpError) as caught:
+        refuse_nul({"config_file": "/etc/\0", "options": [{}, {"shared_network": "\0"}], "words": ["x", "\0"]})
+    places = ["config_file", "options[1].shared_network", "words[1]"]
+    assert caught.value.faults == [f"{place}: holds a NUL byte" for place in places]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import pytest
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.errors import DhcpError
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.intent import OptionSetting, build_intent
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea.config import Draft, KeaConfiguration
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea.entries import render_option
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea.precedence import Precedence
 
 PLAIN = """// The voice network. Keep!
@@ -59,7 +61,7 @@ class Site:
         """The configuration as Kea reads it: our files included, and every comma in its place."""
         from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea import text as kea_text
 
-        reader = kea_text.Reader(lambda path: Path(path).read_text(), lambda _path: False)
+        reader = kea_text.Reader(lambda path: Path(path).read_text(errors="surrogateescape"), lambda _path: False)
         value: dict[str, Any] = reader.read(str(self.main)).value()["Dhcp4"]
         return value
 
@@ -208,6 +210,45 @@ def test_an_equal_entry_of_the_administrator_is_no_collision(tmp_path: Path) -> 
         Site(tmp_path, not_always).draft(URL)
 
 
+def test_equal_is_what_is_sent_not_how_it_is_written(tmp_path: Path) -> None:
+    """Addresses in any spelling, and the same text in a type of the administrator's that makes other bytes of it."""
+    clock = PLAIN.replace('"198.18.0.1"', '"198.18.0.1,  198.18.0.2", "always-send": true')
+    wanted = options({"code": 42, "value": "198.18.0.1, 198.18.0.2"})
+    assert not Site(tmp_path, clock).draft(wanted).changes
+    with pytest.raises(DhcpError, match=r"has set 198\.18\.0\.1,  198\.18\.0\.2 in .*, wanted is 198\.18\.0\.9;"):
+        Site(tmp_path, clock).draft(options({"code": 42, "value": "198.18.0.9"}))
+    for kind in ("string", "uint16"):
+        number = f'{{ "option-def": [ {{ "name": "vlan", "code": 132, "type": "{kind}" }} ], "option-data"'
+        theirs = PLAIN.replace('{\n    "option-data"', number, 1)
+        theirs = theirs.replace('"ntp-servers", "data": "198.18.0.1"', '"vlan", "data": "20", "always-send": true')
+        site = Site(tmp_path, theirs)
+        if kind == "string":
+            assert not site.draft(options({"code": 132, "value": "20"})).changes
+        else:
+            with pytest.raises(DhcpError, match="the administrator has set 20 in"):
+                site.draft(options({"code": 132, "value": "20"}))
+
+
+def test_the_same_in_a_subnet_hides_nothing(tmp_path: Path) -> None:
+    clock = '"pools": [], "option-data": [ { "code": 42, "data": "198.18.0.5" } ], "valid-lifetime"'
+    site = Site(tmp_path, PLAIN.replace('"pools": [', clock + ': 3600, "x": ['))
+    assert hidden(site, options({"vendor": "snom", "code": 42, "value": "198.18.0.5"})) == []
+    theirs = ("subnet 198.18.0.0/24 (198.18.0.5)",)
+    found = hidden(site, options({"vendor": "snom", "code": 42, "value": "198.18.0.6"}))
+    assert found == [("vendor class snom", 42, theirs)]
+
+
+def test_a_type_of_the_administrators_in_which_ours_cannot_be(tmp_path: Path) -> None:
+    """Kea would cut the text to four bytes, and its checker says nothing."""
+    definition = '{ "option-def": [ { "name": "x", "code": 160, "type": "uint32" } ], "option-data"'
+    site = Site(tmp_path, PLAIN.replace('{\n    "option-data"', definition, 1))
+    with pytest.raises(DhcpError, match=r"option 160 .* of global is defined as uint32, of 4 bytes; .* has 9:"):
+        site.draft(options({"code": 160, "value": "http://a/"}))
+    with pytest.raises(DhcpError, match="of vendor class snom is defined as uint32"):
+        site.draft(options({"code": 160, "value": "http://a/", "vendor": "snom"}))
+    assert site.draft(options({"code": 160, "value": "5", "encoding": "uint32"})).changes
+
+
 def test_another_space_is_no_collision(tmp_path: Path) -> None:
     other = THEIRS.replace('"name": "tftp-server-name"', '"code": 66, "space": "vendor-4491"')
     assert len(Site(tmp_path, other).draft(URL).changes) == 2
@@ -272,6 +313,48 @@ def test_the_check_sees_the_planned_files_and_leaves_nothing(tmp_path: Path) -> 
     assert len(seen["client-classes"]) == 5
     assert complaint == f"{site.main}:7.1: wrong"
     assert site.contents() == before
+
+
+def test_a_copy_is_no_more_open_than_what_it_is_a_copy_of(tmp_path: Path) -> None:
+    """A password in an included file of root's alone is not shown to everybody while the checker looks."""
+    text = PLAIN.replace("{", f'{{ <?include "{tmp_path}/private.json"?>', 1)
+    site = Site(tmp_path, text, private='"Logging": {},')
+    (tmp_path / "private.json").chmod(0o600)
+    modes = {}
+
+    def checker(path: str) -> None:
+        for copy in tmp_path.glob(".autoprov-test-*"):
+            modes["Logging" in copy.read_text()] = copy.stat().st_mode & 0o777
+
+    assert KeaConfiguration(str(site.main), "/").test([], checker) is None
+    assert modes == {True: 0o600, False: 0o644}
+
+
+def test_a_link_to_an_included_file_stays_a_link(tmp_path: Path) -> None:
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    (place / "subnets.json").write_text('"subnet4": [ { "id": 1, "subnet": "198.18.0.0/24" } ]\n')
+    (tmp_path / "subnets.json").symlink_to(place / "subnets.json")
+    text = f'{{ "Dhcp4": {{ <?include "{tmp_path}/subnets.json"?> }} }}\n'
+    changes = Site(tmp_path, text).draft(options({"subnet": "198.18.0.0/24", "code": 66, "value": "http://a/"})).changes
+    assert str(place / "subnets.json") in [change.path for change in changes]
+    assert str(tmp_path / "subnets.json") not in [change.path for change in changes]
+
+
+def test_names_and_values_of_any_bytes(tmp_path: Path) -> None:
+    """A name that would end our comment, and a value that is not UTF-8."""
+    text = PLAIN.replace("floor 1", "floor\\n1").replace("198.18.0.1", "b\udcfcro")
+    site = Site(tmp_path, "")
+    site.main.write_bytes(text.encode("utf-8", "surrogateescape"))
+    site.apply(options({"shared_network": "floor\n1", "code": 66, "value": "http://a/"}))
+    assert codes(site.value()["shared-networks"][0]["option-data"]) == [66]
+    with pytest.raises(DhcpError, match="the administrator has set b\ufffdro in"):
+        site.draft(options({"code": 42, "value": "198.18.0.1"}))
+
+
+def test_blanks_at_the_ends_are_not_left_to_kea() -> None:
+    rendered = [render_option(item) for text in (" x", "x y", "  ") for item in options({"code": 160, "value": text})]
+    assert [json.loads(item)["data"] for item in rendered] == ["2078", "'x y'", "2020"]
 
 
 # --- who wins ---
