@@ -107,6 +107,12 @@ def test_what_phones_really_ask_for_is_no_guess(site: Box) -> None:
     assert site.bans.listed()["watched"] == []
 
 
+def test_to_guess_in_the_name_of_a_phone_that_is_here_is_to_guess(site: Box) -> None:
+    for index in range(31):
+        assert get(site, f"/00156599{index:04x}.cfg", agent=YEALINK_AGENT).status_code == 404
+    assert site.bans.wait(NAT)
+
+
 def test_a_phone_nobody_listed_is_one_guess(site: Box) -> None:
     agent = "Yealink SIP-T54W 96.87.0.15 80:5e:0c:ff:ff:ff"
     for _day in range(20):

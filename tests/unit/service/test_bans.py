@@ -193,6 +193,24 @@ def test_a_ban_outlives_the_service_and_so_does_its_growth(passing: Time, tmp_pa
     assert later.wait(SOURCE) == pytest.approx(600)
 
 
+def test_where_phones_are_at_home_outlives_the_service(passing: Time, tmp_path: Path) -> None:
+    file = tmp_path / "bans.json"
+    made = make(passing, file)
+    made.homes.served("00041396d9b4", SOURCE)
+    made.homes.served("805e0c4d796d", OTHER)
+    made.save()
+    assert file.exists(), "the first save of all"
+    made.homes.served("805e0c4d796d", SOURCE)
+    made.save()
+    assert file.read_text().count(SOURCE) == 1, "not each time a phone moves"
+    made.save(at_once=True)
+    later = make(passing, file)
+    later.restore(lambda mac: mac != "00041396d9b4")
+    assert later.homes.knows("805e0c4d796d", SOURCE)
+    assert later.homes.knows("805e0c4d796d", OTHER)
+    assert not later.homes.knows("00041396d9b4", SOURCE), "it was removed meanwhile"
+
+
 def test_what_was_lifted_does_not_come_back(passing: Time, tmp_path: Path) -> None:
     file = tmp_path / "bans.json"
     made = make(passing, file)
@@ -224,7 +242,19 @@ def test_whom_the_site_allows_now_is_not_banned_any_more(passing: Time, tmp_path
     assert later.wait(SOURCE) == 0
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"bans": [{"source": 7}]}', '{"bans": [{}]}', '{"bans": 3}', "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"bans": [{"source": 7}]}',
+        '{"bans": [{}]}',
+        '{"bans": 3, "homes": {}}',
+        '{"homes": [1]}',
+        "\x00",
+    ],
+)
 def test_a_spoilt_file_does_not_keep_the_service_from_starting(passing: Time, tmp_path: Path, text: str) -> None:
     (tmp_path / "bans.json").write_text(text)
     made = make(passing, tmp_path / "bans.json")

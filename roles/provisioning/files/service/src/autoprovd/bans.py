@@ -37,6 +37,9 @@ _LONGEST_NAME = 60
 _SHOWN = 100
 _NETWORK_BITS = 64
 _MOST_IN_KERNEL = 20_000
+_AGAIN_SECONDS = 300.0
+"""How often the kernel is told anew while there are bans, since a reload of a firewall may have taken them away; how
+often new homes of phones are written down."""
 
 
 @lru_cache(maxsize=16384)
@@ -94,6 +97,7 @@ class Bans:
         self._banned: dict[str, _Source] = {}
         """Those of the sources whose ban had not ended when they were looked at last."""
         self._unsaved = self._unexported = False
+        self._exported_at = self._saved_at = 0.0
         self._told_failure = ""
         metrics.banned_sources.set_function(lambda: len(self._current()))
 
@@ -249,15 +253,18 @@ class Bans:
 
     # -- what outlives the service ------------------------------------------------------------------------------------
 
-    def save(self) -> None:
+    def save(self, at_once: bool = False) -> None:
         """Write down what changed since the last call, for the next start and for the kernel; blocks.
 
+        New homes of phones are written in a while, or ``at_once``.
         Raises ``Refused`` when a file cannot be written, once for each reason; the next call tries again.
         """
         with self._lock:
             now, wall = self._clock(), self._wall()
             unsaved, self._unsaved = self._unsaved, False
+            unsaved = unsaved or (self.homes.changed and (at_once or now - self._saved_at >= _AGAIN_SECONDS))
             unexported, self._unexported = self._unexported, False
+            unexported = unexported or (bool(self._banned) and now - self._exported_at >= _AGAIN_SECONDS)
             bans = [
                 {
                     "source": place, "until": wall + found.until - now, "since": found.since,
@@ -268,9 +275,12 @@ class Bans:
             ]  # fmt: skip
         try:
             if unsaved and self._state_file is not None:
-                _replace(self._state_file, json.dumps({"version": 1, "bans": bans}))
+                self.homes.changed = False
+                _replace(self._state_file, json.dumps({"version": 1, "bans": bans, "homes": self.homes.kept()}))
+                self._saved_at = now
             if unexported and self._kernel_file is not None:
                 _replace(self._kernel_file, self._kernel_text(now, wall))
+                self._exported_at = now
         except OSError as error:
             self._unsaved, self._unexported = unsaved or self._unsaved, unexported or self._unexported
             failure = f"cannot write {error.filename2 or error.filename}: {error.strerror}"
@@ -280,14 +290,18 @@ class Bans:
         else:
             self._told_failure = ""
 
-    def restore(self) -> None:
-        """Take up the bans of the service before this one. What cannot be read is told in the log, and forgotten."""
+    def restore(self, is_known: Callable[[str], bool] = lambda mac: True) -> None:
+        """Take up the bans of the service before this one, and where phones are at home that are still ``known``.
+
+        What cannot be read is told in the log, and forgotten.
+        """
         if self._state_file is None:
             return
         try:
-            entries = json.loads(self._state_file.read_text("utf-8"))["bans"]
+            state = json.loads(self._state_file.read_text("utf-8"))
+            self.homes.restore(state["homes"], is_known)
             now, wall = self._clock(), self._wall()
-            for entry in entries[:_MOST_SOURCES]:
+            for entry in state["bans"][:_MOST_SOURCES]:
                 source = entry["source"].partition("/")[0]
                 # Cut, for a clock that was set back would make a ban longer.
                 left = min(entry["until"] - wall, self._limits.longest_ban_seconds)

@@ -134,7 +134,7 @@ class Limits(BaseModel):
     state_file: Path | None = None
     """Where bans outlive the service; beside the witness unless given."""
     kernel_file: Path | None = None
-    """Where bans are written for ``autoprovd-ban-set``, which hands them to the kernel; not written unless given."""
+    """Where bans are written for ``autoprovd.ban_set``, which hands them to the kernel; not written unless given."""
 
     @model_validator(mode="after")
     def _grows(self) -> Limits:

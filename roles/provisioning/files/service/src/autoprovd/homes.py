@@ -9,7 +9,7 @@ came last. So nobody can make the service forget where a phone is, by asking in 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Mapping
 
 _MOST_OF_A_PHONE = 4
 _UNUSED_SECONDS = 30 * 86400.0
@@ -27,6 +27,8 @@ class Homes:
         self._clock = clock
         self._used: dict[str, dict[str, float]] = {}
         """When a place was used, by MAC address and place, the oldest place first."""
+        self.changed = False
+        """Whether a place was added since somebody set this to False."""
 
     def served(self, mac: str, place: str) -> None:
         """The phone was served there just now."""
@@ -43,6 +45,7 @@ class Homes:
             if not idle:
                 places.popitem()
         places[place] = now
+        self.changed = self.changed or used is None
 
     def knows(self, mac: str, place: str) -> bool:
         """Whether the phone was served there."""
@@ -56,7 +59,13 @@ class Homes:
         """Those of the places at which any phone is at home."""
         return {place for known in list(self._used.values()) for place in list(known) if place in places}
 
-    def learn(self, seen: Iterable[tuple[str, str]]) -> None:
-        """What was known before the service started: MAC addresses and places."""
-        for mac, place in seen:
-            self.served(mac, place)
+    def kept(self) -> dict[str, list[str]]:
+        """All places by MAC address, for :meth:`restore`."""
+        return {mac: list(places) for mac, places in list(self._used.items())}
+
+    def restore(self, kept: Mapping[str, Collection[str]], is_known: Callable[[str], bool]) -> None:
+        """What was kept before the service started, of the phones that are still here."""
+        for mac, places in kept.items():
+            for place in places if is_known(mac) else ():
+                self.served(str(mac), str(place))
+        self.changed = False

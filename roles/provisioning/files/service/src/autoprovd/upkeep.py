@@ -75,7 +75,7 @@ class Upkeep:
     def end(self) -> None:
         """The same for the last time; blocks."""
         self._keys.end()
-        self._try("bans not written", self._bans.save)
+        self._try("bans not written", lambda: self._bans.save(at_once=True))
         self._try("refusals not written", lambda: self._release.tally.flush(everything=True))
         self.save()
 

@@ -144,13 +144,13 @@ class PhoneFiles:
                     return self._challenge(scope, banned.REASON).response, "challenged"
                 if way is Way.REFUSED or (mac is None and way is not Way.AS_EVER):
                     return await self._turn_away(scope, headers, asked, source, mac, started), "banned"
+            elif (mac is None or mac != asked.mac_in_name) and self._is_guess(asked):
+                self._guessed(source, asked)
             entry = await self._entry(mac) if mac is not None else None
         except Refused as refusal:
             log.event("not served", 40, source=source, file=asked.name, reason=refusal.message)
             return _plain(503, "try again later", {"retry-after": "60"}), "failed"
         if entry is None:
-            if mac is None and self._is_guess(asked):
-                self._guessed(source, asked)
             log.event("no such phone", source=source, file=asked.name, user_agent=asked.user_agent, reason=reason)
             return _plain(404, "no such file"), "unknown"
         try:
@@ -163,7 +163,7 @@ class PhoneFiles:
             outcome = _Outcome(_plain(500, "the service failed"), "failed", "a fault in the service; see its log")
         if way is Way.JUDGED and outcome.proof < Proof.LABEL and outcome.reason != _STALE:
             return await self._turn_away(scope, headers, asked, source, entry.mac, started), "banned"
-        if not wait and outcome.outcome in SERVED:
+        if not wait and outcome.outcome in _SERVED:
             self._bans.homes.served(entry.mac, place_of(source))
         self._directory.note(
             entry.mac,
@@ -200,9 +200,10 @@ class PhoneFiles:
     # -- who guesses --------------------------------------------------------------------------------------------------
 
     def _is_guess(self, asked: _Asked) -> bool:
-        """Whether nobody who asks for that is a phone of this site, as far as the request tells."""
-        named = (asked.mac_in_name, asked.agent.mac if asked.agent else None)
-        return asked.guessed is not None and not any(mac and self._directory.knows(mac) for mac in named)
+        """Whether it names a phone, or a file, that this site does not have; which file a phone here has is its own."""
+        claimed = asked.agent.mac if asked.agent else None
+        named = asked.mac_in_name or claimed
+        return asked.guessed is not None and (named is None or not self._directory.knows(named))
 
     def _way(self, scope: Scope, headers: _Headers, asked: _Asked, source: str, mac: str | None) -> Way:
         """How to go on with a request of a banned source; ``mac`` is the phone it is about, if there is one."""
@@ -466,7 +467,7 @@ class _Shared:
 _PROOF_NAMES = {proof: proof.name.lower() for proof in Proof}
 _NOTHING_ARMED = "nothing is armed for this claimant"
 _STALE = "its nonce was used up"
-SERVED = frozenset({"released", "without secrets", "unchanged"})
+_SERVED = frozenset({"released", "without secrets", "unchanged"})
 """Outcomes that gave a phone its file."""
 _UNSEEN = "unseen:"
 _CONTRADICTED = {

@@ -18,7 +18,7 @@ from typing import Any
 import uvicorn
 
 from autoprovd import __version__, log
-from autoprovd.bans import Bans, place_of
+from autoprovd.bans import Bans
 from autoprovd.config import Config, parse_address
 from autoprovd.directory import Directory
 from autoprovd.faults import Refused
@@ -93,10 +93,7 @@ def serve(config: Config) -> None:
 def _bans(config: Config, directory: Directory) -> Bans:
     """The bans there were, and where phones were served so far."""
     bans = Bans(config.limits, config.limits.state_file or config.database.witness.with_name("bans.json"))
-    bans.restore()
-    for mac, requests in directory.recent().items():
-        served = (request.source for request in requests if request.outcome in phones.SERVED)
-        bans.homes.learn((mac, place_of(source)) for source in served)
+    bans.restore(directory.knows)
     return bans
 
 
