@@ -362,3 +362,12 @@ def test_where_a_phone_is_no_more_it_is_forgotten(passing: Time) -> None:
     homes.served("00041396d9b4", "198.18.2.1")
     assert homes.knows("00041396d9b4", "198.18.2.1")
     assert not homes.knows("00041396d9b4", "198.18.1.0")
+
+
+def test_who_goes_on_at_the_longest_ban_fills_no_log(passing: Time) -> None:
+    made = make(passing)
+    told = sum(sum(guess(made, 31, first=first)) for first in range(0, 100 * 31, 31))
+    assert told == 10, "300 s, doubled nine times up to a day"
+    assert made.wait(SOURCE) == 86400
+    passing.now += 2 * 86400 + 1
+    assert any(guess(made, 31, first=9000)), "a new ban, and it is told"

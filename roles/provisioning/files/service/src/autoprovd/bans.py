@@ -72,7 +72,9 @@ class _Source:
     bans: int = 0
     since: float = 0.0
     until: float = 0.0
-    """The ban, by the monotonic clock."""
+    """The end of the ban, by the monotonic clock."""
+    length: float = 0.0
+    """How long the ban is that it has, or had."""
 
 
 class Bans:
@@ -120,7 +122,7 @@ class Bans:
         return 0.0
 
     def guess(self, source: str, guessed: str, user_agent: str = "") -> bool:
-        """That source asked for what is not here. Whether it is banned for it now, or for longer."""
+        """That source asked for what is not here. Whether it is banned for it now, or for longer than before."""
         if not self._limits.guesses or self._is_allowed(source):
             return False
         digest = hash(guessed)
@@ -144,7 +146,9 @@ class Bans:
                 del found.seen[0]
             if found.guesses <= self._limits.guesses:
                 return False
-            seconds = self._ban(place, found, now)
+            had, seconds = found.length, self._ban(place, found, now)
+        if seconds <= had:
+            return False  # it goes on at the longest ban: nothing new to tell
         metrics.bans.inc()
         log.event("banned for guessing MAC addresses", 30, source=place, seconds=seconds, count=found.total)
         return True
@@ -156,17 +160,18 @@ class Bans:
         seconds = min(self._limits.longest_ban_seconds, self._limits.first_ban_seconds * (1 << min(found.bans, 32)))
         found.bans += 1
         found.guesses = 0.0
-        found.until = max(found.until, now + seconds)
+        found.length = seconds
+        found.until = now + seconds
         self._banned[place] = found
         self._unsaved = self._unexported = True
-        return found.until - now
+        return seconds
 
     def _settle(self, found: _Source, now: float) -> None:
         gone = (now - found.at) * self._limits.guesses / self._limits.forget_seconds
         found.guesses = max(0.0, found.guesses - gone)
         found.at = now
         if found.bans and now - found.until >= self._limits.longest_ban_seconds:
-            found.bans = 0
+            found.bans, found.length = 0, 0.0
 
     def _is_allowed(self, source: str) -> bool:
         if not self._allowed:
