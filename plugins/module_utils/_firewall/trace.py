@@ -184,10 +184,10 @@ class Watch:
             text=True,
             env=_environment(),
         )
-        assert self._owner.stdin is not None
+        commands = t.cast("t.IO[str]", self._owner.stdin)
         with contextlib.suppress(BrokenPipeError):  # an nft without interactive mode ends at once
-            self._owner.stdin.write("add table inet %s { flags owner; }\n%s" % (self._name, table))
-            self._owner.stdin.flush()
+            commands.write("add table inet %s { flags owner; }\n%s" % (self._name, table))
+            commands.flush()
         end = time.monotonic() + 2.0
         while time.monotonic() < end and self._owner.poll() is None:
             # The rule comes last, so all of it is there.
