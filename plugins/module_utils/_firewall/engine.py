@@ -15,9 +15,12 @@ from . import rollback
 from .backend import Backend, Connection
 from .errors import FirewallError
 from .intent import Opening
+from .nftables import Nftables
 
 #: Every adapter, in the order in which they are asked whether they rule here; a new one is one more line.
-_BACKENDS: t.Tuple[t.Type[Backend], ...] = ()
+_BACKENDS: t.Tuple[t.Type[Backend], ...] = (
+    Nftables,  # the last: it rules where no other does
+)
 CONFIRM_MODES = ("connection", "now")
 
 
