@@ -24,7 +24,9 @@ from .errors import FirewallError
 from .intent import Opening
 from .nftables_cut import cut_by
 from .nftables_elsewhere import Closing, Elsewhere, restoring
+from .nftables_judge import Judge
 from .nftables_lasting import Lasting, lasting, unified
+from .nftables_match import Lookup
 from .nftables_rules import HOOK, OwnTable, lines, replacing
 from .nftables_ruleset import Ruleset
 from .nftables_swap import OWN_TABLE
@@ -69,9 +71,10 @@ class Nftables(Backend):
     def plan(self, openings: t.Sequence[Opening]) -> NftablesPlan:
         self._refuse(openings)
         ruleset = self._ruleset
-        closing = Closing(ruleset)
+        judge = Judge(ruleset)
+        closing = Closing(judge)
         own = OwnTable.of(openings, closing)
-        elsewhere = Elsewhere.of(ruleset, openings)
+        elsewhere = Elsewhere.of(judge, openings)
         files = lasting(own, elsewhere, openings)
         plan = NftablesPlan(list(openings), own=own, elsewhere=elsewhere, files=files)
         plan.notes = [*elsewhere.notes, *closing.notes(), *_legacy_notes(openings)]
@@ -167,7 +170,7 @@ def _own_carries(ruleset: Ruleset, own: OwnTable) -> bool:
         if chain.name == "input" and hook != HOOK:
             return False
     rules = {chain.name: chain.rules for chain in chains}
-    return own.carried_by(rules, lambda name, _: ruleset.elements(*OWN_TABLE, name))
+    return own.carried_by(rules, Lookup(lambda name, _: ruleset.elements(*OWN_TABLE, name)))
 
 
 def _own_text(ruleset: Ruleset) -> str:

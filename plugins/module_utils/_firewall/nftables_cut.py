@@ -17,7 +17,7 @@ import typing as t
 
 from .backend import Connection
 from .nftables_elsewhere import Elsewhere, running_in
-from .nftables_judge import surely_drops
+from .nftables_judge import Judge
 from .nftables_match import Traffic
 from .nftables_rules import Line, OwnTable
 from .nftables_ruleset import Ruleset
@@ -38,11 +38,12 @@ def cut_by(ruleset: Ruleset, own: OwnTable, elsewhere: Elsewhere, connection: Co
         for line in own.closes:
             if _takes(line, packet):
                 return "our own table would drop it (%s)" % line.text()
+    judge = Judge(ruleset)
     for chain in ruleset.base_chains("input"):
         before = [line for line, _ in running_in(ruleset, chain) if line is not None and _takes(line, packet)]
         after = [item.line for item in elsewhere.rules if item.chain is chain and _takes(item.line, packet)]
         if before and not after:
-            hit = surely_drops(ruleset, chain, packet)
+            hit = judge.surely_drops(chain, packet)
             if hit is not None:
                 by = "its policy" if hit.rule is None else ruleset.text(hit.chain, hit.rule)
                 return "%s would drop it (%s) without our rule there: %s" % (chain, by, before[0].text())

@@ -12,13 +12,11 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from .intent import Opening
-from .nftables_judge import Does, Hit, Place, hits, place
-from .nftables_match import ALL, Traffic
+from .nftables_judge import Does, Hit, Judge, Place
+from .nftables_match import ALL, Lookup, Traffic
 from .nftables_rules import Line, lines, parse, versions
 from .nftables_ruleset import Chain, Rule, Ruleset
 from .nftables_swap import ChainKey, Json, iptables_table, meaning
-
-Lookup = t.Callable[[str, bool], t.Optional[t.List[t.Any]]]
 
 
 @dataclass(frozen=True)
@@ -64,16 +62,15 @@ class Elsewhere:
     notes: t.List[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, ruleset: Ruleset, openings: t.Sequence[Opening], tell: bool = True) -> Elsewhere:
+    def of(cls, judge: Judge, openings: t.Sequence[Opening], tell: bool = True) -> Elsewhere:
         """What those chains need. `tell` asks nft for the texts of rules that notes are about."""
         found = cls()
+        ruleset = judge.ruleset
         notes: t.Dict[str, t.List[str]] = {}
         for chain in ruleset.base_chains("input"):
             for opening in openings:
                 for line in lines(opening):
-                    places = {
-                        version: place(ruleset, chain, traffic(line, version)) for version in _versions(chain, line)
-                    }
+                    places = {version: judge.place(chain, traffic(line, version)) for version in _versions(chain, line)}
                     found.rules += _tagged(chain, line, places)
                     for item in places.values() if tell else ():
                         _note(notes, ruleset, chain, opening, item)
@@ -81,7 +78,7 @@ class Elsewhere:
             for opening in openings if chain.kind == "filter" else ():
                 for line in lines(opening):
                     for version in _versions(chain, line):
-                        item = place(ruleset, chain, traffic(line, version))
+                        item = judge.place(chain, traffic(line, version))
                         if item.needed and item.by is not None:
                             text = "%s drops {}, before any chain where it could be let in: %s" % (
                                 chain,
@@ -121,9 +118,7 @@ class Elsewhere:
 def running_in(ruleset: Ruleset, chain: Chain) -> t.List[t.Tuple[t.Optional[Line], int]]:
     """Our rules in a chain of others: what they mean, and how many rules of others stand before them."""
 
-    def lookup(name: str, _senders: bool) -> t.Optional[t.List[t.Any]]:
-        return ruleset.elements(chain.family, chain.table, name)
-
+    lookup = Lookup(lambda name, _: ruleset.elements(chain.family, chain.table, name))
     found: t.List[t.Tuple[t.Optional[Line], int]] = []
     before = 0
     for rule in chain.rules:
@@ -202,22 +197,22 @@ def _who(ruleset: Ruleset, hit: Hit) -> str:
 class Closing:
     """Whether others close ports to everybody they do not know; and notes, where they open them to everybody."""
 
-    def __init__(self, ruleset: Ruleset) -> None:
-        self._ruleset = ruleset
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
         self._opened: t.Dict[str, t.List[str]] = {}
 
     def __call__(self, opening: Opening, line: Line) -> bool:
         """Whether somebody else's chain drops such packets of whomever it lets in by no rule."""
         kind = traffic(line, t.cast("int", line.version))
-        for chain in self._ruleset.base_chains("input"):
-            decided = list(hits(self._ruleset, chain, kind))
+        for chain in self._judge.ruleset.base_chains("input"):
+            decided = self._judge.hits(chain, kind)
             if not decided or decided[-1].extent.share != ALL:
                 continue
             last = decided[-1]
             if last.does is Does.DROP:
                 return True
             if last.does is Does.ACCEPT and last.rule is not None:
-                who = "%s (%s)" % (chain, _who(self._ruleset, last))
+                who = "%s (%s)" % (chain, _who(self._judge.ruleset, last))
                 self._opened.setdefault(who, []).append(opening.name)
         return False
 

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import enum
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from .nftables_match import ALL, NONE, UNKNOWN, Extent, Lookup, Traffic, match_extent, part_extent
+from .nftables_match import ALL, NONE, UNKNOWN, Extent, Lookup, Test, Traffic, match_test, part_test, share_in
 from .nftables_ruleset import Chain, Rule, Ruleset
-from .nftables_swap import Json
+from .nftables_swap import ChainKey, Json
 
 _DEEPEST = 16  # nftables allows no more jumps within jumps
 _VERDICTS = ("accept", "drop", "reject", "return", "jump", "goto", "queue", "continue")
@@ -65,115 +65,162 @@ class Place:
     by: t.Optional[Hit] = None
 
 
-def place(ruleset: Ruleset, chain: Chain, traffic: Traffic) -> Place:
-    """Where our accept goes, so that such packets get in and every rule that protects is still asked before."""
-    order = {rule.handle: index for index, rule in enumerate(chain.others)}
-    lowest = 0
-    for hit in hits(ruleset, chain, traffic):
-        index = len(order) if hit.top is None else order[hit.top.handle]
-        if hit.does is Does.DROP and not hit.extent.protects:
-            return Place(True, hit.top, min(lowest, index), index, hit)
-        if hit.does is not Does.UNKNOWN and hit.extent.share == ALL:
-            return Place(False, by=hit)
-        if hit.does is not Does.ACCEPT:
-            lowest = index + 1
-    return Place(False)
-
-
-def surely_drops(ruleset: Ruleset, chain: Chain, traffic: Traffic) -> t.Optional[Hit]:
-    """What drops each such packet, whatever else is true; None when some may get through, or nobody can tell."""
-    for hit in hits(ruleset, chain, traffic):
-        if hit.does is not Does.DROP:
-            return None
-        if hit.extent.share == ALL:
-            return hit
-    return None
-
-
-def hits(ruleset: Ruleset, chain: Chain, traffic: Traffic) -> t.Iterator[Hit]:
-    """Who decides about such packets in a base chain, in their order, up to the one that leaves none over."""
-    if (chain.family, traffic.version) in (("ip", 6), ("ip6", 4)):
-        return
-    through = yield from _walk(ruleset, chain, traffic, _EVERYTHING, None)
-    if through.share != NONE:
-        policy = Does.DROP if chain.policy == "drop" else Does.ACCEPT
-        yield Hit(policy, through, None, None, chain)
-
-
-def _walk(
-    ruleset: Ruleset, chain: Chain, traffic: Traffic, left: Extent, top: t.Optional[Rule], depth: int = 0
-) -> t.Generator[Hit, None, Extent]:
-    """Yield who decides about those that are `left`. Returns who gets to the end, or returns before it."""
-    returned = _NOTHING
-    for rule in chain.others:
-        for own, verdict, target in _verdicts(ruleset, chain, rule, traffic):
-            extent = own.within(left)
-            first = top or rule
-            if verdict in ("jump", "goto"):
-                inner = ruleset.chains.get((chain.family, chain.table, target))
-                if inner is None or depth >= _DEEPEST:
-                    yield Hit(Does.UNKNOWN, UNKNOWN, first, rule, chain)
-                    continue
-                back = yield from _walk(ruleset, inner, traffic, extent, first, depth + 1)
-                if verdict == "goto":
-                    returned = _either(returned, back)  # the end of that chain is the end of this one
-                elif back.share != NONE:
-                    continue
-            elif verdict == "return":
-                returned = _either(returned, extent)
-                left = left.within(own) if own.share != ALL else left
-            else:
-                yield Hit(_DOES[verdict], extent, first, rule, chain)
-            if own.share == ALL:
-                return returned
-    return _either(left, returned)
-
-
+#: One verdict of a rule: its own test, where it is one of several (a map), the verdict, and where it leads to.
+_Choice = t.Tuple[t.Optional[Test], str, str]
+#: A rule made ready: the tests of its parts, and its verdicts.
+_Ready = t.Tuple[t.List[Test], t.List[_Choice]]
 _DOES = {"accept": Does.ACCEPT, "drop": Does.DROP, "reject": Does.DROP, "queue": Does.UNKNOWN, "unknown": Does.UNKNOWN}
+
+
+class Judge:
+    """Judges the chains of one ruleset. What it has found out once, it knows."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self.ruleset = ruleset
+        self._rules: t.Dict[t.Tuple[ChainKey, bool], t.List[t.Tuple[Rule, _Ready]]] = {}
+        self._lookups: t.Dict[t.Tuple[str, str, bool], Lookup] = {}
+        self._decided: t.Dict[t.Tuple[t.Any, ...], t.List[Hit]] = {}
+
+    def place(self, chain: Chain, traffic: Traffic) -> Place:
+        """Where our accept goes, so that such packets get in and every rule that protects is still asked before."""
+        order = {rule.handle: index for index, rule in enumerate(chain.others)}
+        lowest = 0
+        for hit in self.hits(chain, traffic):
+            index = len(order) if hit.top is None else order[hit.top.handle]
+            if hit.does is Does.DROP and not hit.extent.protects:
+                return Place(True, hit.top, min(lowest, index), index, hit)
+            if hit.does is not Does.UNKNOWN and hit.extent.share == ALL:
+                return Place(False, by=hit)
+            if hit.does is not Does.ACCEPT:
+                lowest = index + 1
+        return Place(False)
+
+    def surely_drops(self, chain: Chain, traffic: Traffic) -> t.Optional[Hit]:
+        """What drops each such packet, whatever else is true; None when some may get through, or nobody can tell."""
+        for hit in self.hits(chain, traffic):
+            if hit.does is not Does.DROP:
+                return None
+            if hit.extent.share == ALL:
+                return hit
+        return None
+
+    def hits(self, chain: Chain, traffic: Traffic) -> t.List[Hit]:
+        """Who decides about such packets in a base chain, in their order, up to the one that leaves none over."""
+        if (chain.family, traffic.version) in (("ip", 6), ("ip6", 4)):
+            return []
+        # Ports count by which of those named in rules they are: a thousand openings are a few kinds.
+        single = traffic.single
+        ports = self._lookup(chain, single).ports
+        shares = tuple(share_in(traffic.ports, named) for named in ports)
+        kind = (chain.key, shares, traffic.packet_types, replace(traffic, ports=()))
+        if kind not in self._decided:
+            self._decided[kind] = list(self._base(chain, traffic))
+        return self._decided[kind]
+
+    def _base(self, chain: Chain, traffic: Traffic) -> t.Iterator[Hit]:
+        through = yield from self._walk(chain, traffic, _EVERYTHING, None)
+        if through.share != NONE:
+            policy = Does.DROP if chain.policy == "drop" else Does.ACCEPT
+            yield Hit(policy, through, None, None, chain)
+
+    def _walk(
+        self, chain: Chain, traffic: Traffic, left: Extent, top: t.Optional[Rule], depth: int = 0
+    ) -> t.Generator[Hit, None, Extent]:
+        """Yield who decides about those that are `left`. Returns who gets to the end, or returns before it."""
+        returned = _NOTHING
+        for rule, ready in self._rules[(chain.key, traffic.single)]:
+            for own, verdict, target in _verdicts(ready, traffic):
+                extent = own.within(left)
+                first = top or rule
+                if verdict in ("jump", "goto"):
+                    inner = self.ruleset.chains.get((chain.family, chain.table, target))
+                    if inner is None or depth >= _DEEPEST:
+                        yield Hit(Does.UNKNOWN, UNKNOWN, first, rule, chain)
+                        continue
+                    back = yield from self._walk(inner, traffic, extent, first, depth + 1)
+                    if verdict == "goto":
+                        returned = _either(returned, back)  # the end of that chain is the end of this one
+                    elif back.share != NONE:
+                        continue
+                elif verdict == "return":
+                    returned = _either(returned, extent)
+                    left = left.within(own) if own.share != ALL else left
+                else:
+                    yield Hit(_DOES[verdict], extent, first, rule, chain)
+                if own.share == ALL:
+                    return returned
+        return _either(left, returned)
+
+    def _lookup(self, chain: Chain, single: bool) -> Lookup:
+        """The sets of a chain's table, all of whose rules are made ready by that."""
+        key = (chain.family, chain.table, single)
+        found = self._lookups.get(key)
+        if found is None:
+            found = self._lookups[key] = Lookup(lambda name, _: self.ruleset.elements(key[0], key[1], name))
+            # Those who are banned may be many, and which they are is not asked: the rule protects in any case.
+            unasked = Lookup(lambda name, senders: None if senders else found.elements(name, senders))
+            unasked.ports = found.ports
+            for item in self.ruleset.chains.values():
+                if item.key[:2] == key[:2]:
+                    self._rules[(item.key, single)] = [
+                        (rule, _ready(rule, unasked if _drops(rule) and not single else found)) for rule in item.others
+                    ]
+        return found
 
 
 def _either(one: Extent, other: Extent) -> Extent:
     return max(one, other, key=lambda item: (item.share, not item.protects))
 
 
-def _verdicts(ruleset: Ruleset, chain: Chain, rule: Rule, traffic: Traffic) -> t.Iterator[t.Tuple[Extent, str, str]]:
+def _verdicts(ready: _Ready, traffic: Traffic) -> t.Iterator[t.Tuple[Extent, str, str]]:
     """What a rule does with how many of the packets: accept, drop, jump …, and to where."""
-
-    def lookup(name: str, senders: bool) -> t.Optional[t.List[t.Any]]:
-        # Those who are banned may be many, and which they are is not asked: the rule protects in any case.
-        unasked = senders and drops and not single
-        return None if unasked else ruleset.elements(chain.family, chain.table, name)
-
-    drops = any("drop" in part or "reject" in part for part in rule.expr)
-    single = len(traffic.named) == 1 and traffic.named[0][0] == traffic.named[0][1]
+    tests, choices = ready
     extent = _EVERYTHING
-    for part in rule.expr:
-        verdict = next((name for name in _VERDICTS if name in part), None)
-        if verdict == "continue":
-            return
-        if verdict is not None:
-            target = part[verdict].get("target", "") if isinstance(part[verdict], dict) else ""
-            yield extent, verdict, target
-            return
-        if "vmap" in part:
-            yield from _map(part["vmap"], extent, traffic, lookup)
-            return
-        extent = extent.within(part_extent(part, traffic, lookup))
+    for test in tests:
+        extent = extent.within(test(traffic))
         if extent.share == NONE:
             return
+    for own, verdict, target in choices:
+        found = extent if own is None else own(traffic).within(extent)
+        if found.share != NONE:
+            yield found, verdict, target
+            if found.share == ALL:
+                return
 
 
-def _map(vmap: Json, extent: Extent, traffic: Traffic, lookup: Lookup) -> t.Iterator[t.Tuple[Extent, str, str]]:
+def _drops(rule: Rule) -> bool:
+    return any("drop" in part or "reject" in part for part in rule.expr)
+
+
+def _ready(rule: Rule, lookup: Lookup) -> _Ready:
+    tests: t.List[Test] = []
+    for part in rule.expr:
+        choice = _choice(part)
+        if choice is not None:
+            return tests, [(None, *choice)] if choice[0] != "continue" else []
+        if "vmap" in part:
+            return tests, list(_map(part["vmap"], lookup))
+        test = part_test(part, lookup)
+        if test is not None:
+            tests.append(test)
+    return tests, []
+
+
+def _choice(part: Json) -> t.Optional[t.Tuple[str, str]]:
+    """The verdict that a part of a rule is, and where it leads to; None when it is none."""
+    verdict = next((name for name in _VERDICTS if name in part), None)
+    if verdict is None:
+        return None
+    return verdict, part[verdict].get("target", "") if isinstance(part[verdict], dict) else ""
+
+
+def _map(vmap: Json, lookup: Lookup) -> t.Iterator[_Choice]:
     """The verdicts of `tcp dport vmap { 22 : accept, 5060 : jump voice }`."""
     data = vmap.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("set"), list):
-        yield extent.within(UNKNOWN), "unknown", ""  # a map with a name
+        yield (lambda traffic: UNKNOWN), "unknown", ""  # a map with a name
         return
     for key, verdict in data["set"]:
-        found = match_extent("==", vmap.get("key"), key, traffic, lookup).within(extent)
-        name = next((name for name in _VERDICTS if name in verdict), "unknown")
-        if found.share == NONE or name == "continue":
-            continue
-        yield found, name, verdict[name].get("target", "") if isinstance(verdict.get(name), dict) else ""
-        if found.share == ALL:
-            return
+        name, target = _choice(verdict) or ("unknown", "")
+        if name != "continue":
+            yield match_test("==", vmap.get("key"), key, lookup), name, target

@@ -29,6 +29,7 @@ from . import nftables_swap
 from .errors import FirewallError
 from .intent import Opening
 from .nftables_elsewhere import Elsewhere
+from .nftables_judge import Judge
 from .nftables_rules import OwnTable
 from .nftables_ruleset import Ruleset
 from .steps import SEARCH_PATH, Steps
@@ -225,7 +226,7 @@ def _static(plain: str, elsewhere: Elsewhere, openings: t.Sequence[Opening]) -> 
         return "", True
     script = []
     exact = set()
-    for item in Elsewhere.of(ruleset, openings, tell=False).rules:
+    for item in Elsewhere.of(Judge(ruleset), openings, tell=False).rules:
         where = " ".join(item.chain.key)
         # Both are there already; should the administrator have renamed them by then, this is no error either.
         there = ["add table %s %s" % item.chain.key[:2], "add chain " + where]

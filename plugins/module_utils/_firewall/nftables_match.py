@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import typing as t
 from dataclasses import dataclass
@@ -17,9 +18,6 @@ from .profiles import TCP
 
 NONE, SOME, ALL = 0, 1, 2
 Intervals = t.Tuple[t.Tuple[int, int], ...]
-#: The elements of a set by its name, and whether they are senders (they may be many); None when nobody knows.
-Lookup = t.Callable[[str, bool], t.Optional[t.List[t.Any]]]
-
 _EVERY_ADDRESS: t.Dict[int, Intervals] = {4: ((0, 2**32 - 1),), 6: ((0, 2**128 - 1),)}
 _MULTICAST: t.Dict[int, Intervals] = {4: ((0xE0000000, 0xEFFFFFFF),), 6: ((0xFF << 120, 2**128 - 1),)}
 
@@ -32,6 +30,8 @@ class Extent(t.NamedTuple):
 
     def within(self, other: Extent) -> Extent:
         """What is left when both must hold."""
+        if other.share == ALL and not other.protects:
+            return self
         return Extent(min(self.share, other.share), self.protects or other.protects)
 
 
@@ -56,11 +56,26 @@ class Traffic:
         return self.named or _EVERY_ADDRESS[self.version]
 
     @property
-    def packet_types(self) -> t.Set[str]:
+    def single(self) -> bool:
+        """Whether one sender is named."""
+        return len(self.named) == 1 and self.named[0][0] == self.named[0][1]
+
+    @property
+    def packet_types(self) -> t.FrozenSet[str]:
         if self.group is not None:
-            return {"multicast"}
+            return frozenset(["multicast"])
         # Who asks for an address by DHCP sends to everybody.
-        return {"host", "broadcast"} if self.protocol != TCP and _covers(self.ports, 67) else {"host"}
+        dhcp = self.protocol != TCP and _covers(self.ports, 67)
+        return frozenset(["host", "broadcast"] if dhcp else ["host"])
+
+
+class Lookup:
+    """The sets of a table that have a name; and which ports the rules that were made ready are about."""
+
+    def __init__(self, elements: t.Callable[[str, bool], t.Optional[t.List[t.Any]]]) -> None:
+        """`elements` of a set by its name, and whether they are senders (they may be many); None when nobody knows."""
+        self.elements = elements
+        self.ports: t.List[Intervals] = []
 
 
 def merged(found: t.Iterable[t.Tuple[int, int]]) -> Intervals:
@@ -82,7 +97,7 @@ def _covers(intervals: Intervals, number: int) -> bool:
     return any(first <= number <= last for first, last in intervals)
 
 
-def _share(wanted: Intervals, matched: Intervals) -> int:
+def share_in(wanted: Intervals, matched: Intervals) -> int:
     """How much of `wanted` is in `matched`, which is merged."""
     touched = False
     for first, last in wanted:
@@ -99,7 +114,7 @@ def _share(wanted: Intervals, matched: Intervals) -> int:
     return ALL if all(any(low <= first and last <= high for low, high in matched) for first, last in wanted) else SOME
 
 
-def _names(wanted: t.Set[str], matched: t.Iterable[str]) -> int:
+def _names(wanted: t.AbstractSet[str], matched: t.Iterable[str]) -> int:
     matched = set(matched)
     if wanted <= matched:
         return ALL
@@ -109,7 +124,7 @@ def _names(wanted: t.Set[str], matched: t.Iterable[str]) -> int:
 def listed(value: t.Any, lookup: Lookup, senders: bool = False) -> t.Optional[t.List[t.Any]]:
     """The single values on the right side of a match, those of a set with a name too; None when nobody knows."""
     if isinstance(value, str) and value.startswith("@"):
-        elements = lookup(value[1:], senders)
+        elements = lookup.elements(value[1:], senders)
         return None if elements is None else [_bare(item) for item in elements]
     if isinstance(value, dict) and isinstance(value.get("set"), list):
         return [_bare(item) for item in value["set"]]
@@ -129,8 +144,7 @@ def intervals(values: t.Optional[t.Sequence[t.Any]]) -> t.Optional[Intervals]:
     try:
         for value in values:
             if isinstance(value, dict) and "prefix" in value:
-                network = ipaddress.ip_network("%(addr)s/%(len)d" % value["prefix"], strict=False)
-                found.append((int(network.network_address), int(network.broadcast_address)))
+                found.append(_prefix(value["prefix"]["addr"], value["prefix"]["len"]))
             elif isinstance(value, dict) and "range" in value:
                 first, last = value["range"]
                 found.append((_number(first), _number(last)))
@@ -142,92 +156,128 @@ def intervals(values: t.Optional[t.Sequence[t.Any]]) -> t.Optional[Intervals]:
 
 
 def _number(value: t.Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else int(ipaddress.ip_address(value))
+    return value if isinstance(value, int) and not isinstance(value, bool) else _address(value)
 
 
-def part_extent(part: Json, traffic: Traffic, lookup: Lookup) -> Extent:
-    """How many of the packets go on to the next part of the rule."""
+@functools.lru_cache(maxsize=1024)
+def _address(text: str) -> int:
+    return int(ipaddress.ip_address(text))
+
+
+@functools.lru_cache(maxsize=1024)
+def _prefix(address: str, length: int) -> t.Tuple[int, int]:
+    network = ipaddress.ip_network("%s/%d" % (address, length), strict=False)
+    return int(network.network_address), int(network.broadcast_address)
+
+
+#: How many of the packets go on to the next part of a rule. Made once for a part, asked for many kinds of packets.
+Test = t.Callable[[Traffic], Extent]
+#: The share of the packets that a value takes; None when nobody knows.
+_Share = t.Callable[[Traffic], t.Optional[int]]
+
+
+def part_test(part: Json, lookup: Lookup) -> t.Optional[Test]:
+    """The test of a part of a rule; None for a part that every packet passes."""
     for key, value in part.items():
         if key == "match":
-            return match_extent(value["op"], value["left"], value["right"], traffic, lookup)
+            return match_test(value["op"], value["left"], value["right"], lookup)
         if key == "limit":
             # `limit rate over` singles out who sends too much; without `over` it is about how often we answer.
-            return UNKNOWN if isinstance(value, dict) and value.get("inv") else Extent(SOME)
+            return _always(UNKNOWN if isinstance(value, dict) and value.get("inv") else Extent(SOME))
         if key == "quota":
-            return Extent(SOME)
+            return _always(Extent(SOME))
         if key == "xt":
-            return Extent(ALL) if value.get("type") == "target" else UNKNOWN
+            return None if value.get("type") == "target" else _always(UNKNOWN)
         if key in ("meter", "ct count") or (key == "set" and isinstance(value, dict) and value.get("stmt")):
-            return UNKNOWN
-    return Extent(ALL)
+            return _always(UNKNOWN)
+    return None
 
 
-def match_extent(op: str, left: t.Any, right: t.Any, traffic: Traffic, lookup: Lookup) -> Extent:
+def _always(extent: Extent) -> Test:
+    return lambda traffic: extent
+
+
+def match_test(op: str, left: t.Any, right: t.Any, lookup: Lookup) -> Test:
     """How many of the packets a match concerns."""
-    if op not in ("==", "in", "!="):
-        return UNKNOWN
-    share, senders = _match(left, right, traffic, lookup)
-    if share is None:
-        return UNKNOWN
-    if op == "!=":
-        return Extent(ALL - share, senders and share == SOME)
-    return Extent(share, senders and share != NONE)
-
-
-_Answer = t.Tuple[t.Optional[int], bool]  # the share, and whether senders are named; None when nobody knows
-
-
-def _match(left: t.Any, right: t.Any, traffic: Traffic, lookup: Lookup) -> _Answer:
-    if not isinstance(left, dict) or len(left) != 1:
-        return None, False
+    if op not in ("==", "in", "!=") or not isinstance(left, dict) or len(left) != 1:
+        return _always(UNKNOWN)
     ((kind, what),) = left.items()
-    answer = _LEFT.get(kind)
-    return answer(what, right, traffic, lookup) if answer is not None else (None, False)
+    make = _LEFT.get(kind)
+    share_of = make(what, right, lookup) if make is not None else _unknown
+    senders = kind == "payload" and what.get("field") == "saddr"
+    negated = op == "!="
+
+    def test(traffic: Traffic) -> Extent:
+        share = share_of(traffic)
+        if share is None:
+            return UNKNOWN
+        if negated:
+            return Extent(ALL - share, senders and share == SOME)
+        return Extent(share, senders and share != NONE and right != _ANY_SENDER.get(traffic.version))
+
+    return test
 
 
-def _payload(what: Json, right: t.Any, traffic: Traffic, lookup: Lookup) -> _Answer:
+_ANY_SENDER = {version: {"prefix": {"addr": text, "len": 0}} for version, text in ((4, "0.0.0.0"), (6, "::"))}  # noqa: S104
+
+
+def _unknown(traffic: Traffic) -> t.Optional[int]:
+    return None
+
+
+def _none(traffic: Traffic) -> t.Optional[int]:
+    return NONE
+
+
+def _payload(what: Json, right: t.Any, lookup: Lookup) -> _Share:
     protocol, field = what.get("protocol"), what.get("field")
     if protocol in ("ip", "ip6"):
-        if traffic.version != (4 if protocol == "ip" else 6):
-            return NONE, False
-        if field in ("protocol", "nexthdr"):
-            return _protocol(right, traffic, lookup), False
-        if field not in ("saddr", "daddr"):
-            return None, False
-        matched = intervals(listed(right, lookup, field == "saddr"))
-        if field == "saddr":
-            named = matched != _EVERY_ADDRESS[traffic.version]
-            return (SOME if matched is None else _share(traffic.senders, matched)), named
-        if traffic.group is not None and matched is not None:
-            group = int(ipaddress.ip_address(traffic.group))
-            return (ALL if _covers(matched, group) else NONE), False
-        # One of this host's own addresses, nobody says which: certainly no multicast group.
-        multicast = matched is not None and _share(matched, _MULTICAST[traffic.version]) == ALL
-        return (NONE if multicast else SOME), False
+        make = {"saddr": _source, "daddr": _destination, "protocol": _protocol, "nexthdr": _protocol}.get(str(field))
+        share_of = make(right, lookup) if make is not None else _unknown
+        version = 4 if protocol == "ip" else 6
+        return lambda traffic: share_of(traffic) if traffic.version == version else NONE
     if protocol not in ("tcp", "udp", "th"):
-        return (NONE if protocol in ("icmp", "icmpv6", "igmp", "esp", "ah", "sctp", "dccp") else None), False
-    if protocol not in ("th", traffic.protocol):
-        return NONE, False
+        return _none if protocol in ("icmp", "icmpv6", "igmp", "esp", "ah", "sctp", "dccp") else _unknown
+    share_of = _unknown
     if field == "dport":
         matched = intervals(listed(right, lookup))
-        return (None if matched is None else _share(traffic.ports, matched)), False
-    if field == "flags":
-        values = listed(right, lookup) or []
-        return (ALL if "syn" in values else NONE), False
-    return None, False
+        if matched is not None:
+            ports = matched
+            lookup.ports.append(ports)
+            share_of = lambda traffic: share_in(traffic.ports, ports)  # noqa: E731
+    elif field == "flags":
+        flags = ALL if "syn" in (listed(right, lookup) or []) else NONE
+        share_of = lambda traffic: flags  # noqa: E731
+    return lambda traffic: share_of(traffic) if protocol in ("th", traffic.protocol) else NONE
 
 
-def _flags(what: t.Any, right: t.Any, traffic: Traffic, lookup: Lookup) -> _Answer:
+def _source(right: t.Any, lookup: Lookup) -> _Share:
+    matched = intervals(listed(right, lookup, True))
+    return lambda traffic: SOME if matched is None else share_in(traffic.senders, matched)
+
+
+def _destination(right: t.Any, lookup: Lookup) -> _Share:
+    matched = intervals(listed(right, lookup))
+
+    def share_of(traffic: Traffic) -> t.Optional[int]:
+        if matched is None:
+            return SOME
+        if traffic.group is not None:
+            return ALL if _covers(matched, int(ipaddress.ip_address(traffic.group))) else NONE
+        # One of this host's own addresses, nobody says which: certainly no multicast group.
+        return NONE if share_in(matched, _MULTICAST[traffic.version]) == ALL else SOME
+
+    return share_of
+
+
+def _flags(what: t.Any, right: t.Any, lookup: Lookup) -> _Share:
     """`tcp flags & (fin | syn | rst | ack) == syn`: a packet that asks for something new has syn alone."""
     field, mask = what if isinstance(what, list) and len(what) == 2 else (None, None)
     if field != {"payload": {"protocol": "tcp", "field": "flags"}}:
-        return None, False
-    if traffic.protocol != TCP:
-        return NONE, False
+        return _unknown
     masked, value = _flag_names(mask), _flag_names(right)
-    if masked is None or value is None:
-        return None, False
-    return (ALL if masked & {"syn"} == value else NONE), False
+    share = None if masked is None or value is None else ALL if masked & {"syn"} == value else NONE
+    return lambda traffic: share if traffic.protocol == TCP else NONE
 
 
 def _flag_names(value: t.Any) -> t.Optional[t.Set[str]]:
@@ -244,32 +294,29 @@ def _flag_names(value: t.Any) -> t.Optional[t.Set[str]]:
     return names
 
 
-def _protocol(right: t.Any, traffic: Traffic, lookup: Lookup) -> t.Optional[int]:
-    values = listed(right, lookup)
-    if values is None:
-        return None
+def _protocol(right: t.Any, lookup: Lookup) -> _Share:
     numbers = {6: "tcp", 17: "udp"}
-    return _names(
-        {traffic.protocol}, [numbers.get(item, "") if isinstance(item, int) else str(item) for item in values]
-    )
+    values = [numbers.get(item, "") if isinstance(item, int) else str(item) for item in listed(right, lookup) or ()]
+    return lambda traffic: _names({traffic.protocol}, values) if values else None
 
 
-def _meta(what: Json, right: t.Any, traffic: Traffic, lookup: Lookup) -> _Answer:
+def _meta(what: Json, right: t.Any, lookup: Lookup) -> _Share:
     key = what.get("key")
     if key == "l4proto":
-        return _protocol(right, traffic, lookup), False
+        return _protocol(right, lookup)
     values = listed(right, lookup)
     if values is None or any(isinstance(item, dict) for item in values):
-        return None, False
+        return _unknown
+    names = ["host" if item == "unicast" else str(item) for item in values]
     if key == "nfproto":
-        return _names({"ipv%d" % traffic.version}, values), False
+        return lambda traffic: _names({"ipv%d" % traffic.version}, names)
     if key == "protocol":
-        return _names({"ip" if traffic.version == 4 else "ip6"}, values), False
+        return lambda traffic: _names({"ip" if traffic.version == 4 else "ip6"}, names)
     if key in ("iif", "iifname"):
-        return _interfaces(traffic, [str(item) for item in values]), False
+        return lambda traffic: _interfaces(traffic, names)
     if key == "pkttype":
-        return _names(traffic.packet_types, ["host" if item == "unicast" else item for item in values]), False
-    return None, False
+        return lambda traffic: _names(traffic.packet_types, names)
+    return _unknown
 
 
 def _interfaces(traffic: Traffic, patterns: t.Sequence[str]) -> int:
@@ -282,27 +329,31 @@ def _interfaces(traffic: Traffic, patterns: t.Sequence[str]) -> int:
     return ALL if found == len(traffic.interfaces) else SOME if found else NONE
 
 
-def _conntrack(what: Json, right: t.Any, traffic: Traffic, lookup: Lookup) -> _Answer:
+def _conntrack(what: Json, right: t.Any, lookup: Lookup) -> _Share:
     values = listed(right, lookup)
-    if values is None:
-        return None, False
+    names = list(map(str, values or ()))
     known = {"state": {"new"}, "direction": {"original"}}.get(str(what.get("key")))
+    if values is None:
+        return _unknown
     if known is not None:
-        return _names(known, map(str, values)), False
-    if what.get("key") == "status" and set(map(str, values)) <= {"dnat", "snat", "seen-reply", "assured"}:
-        return NONE, False
-    return None, False
+        wanted = known
+        return lambda traffic: _names(wanted, names)
+    # Packets that ask for something new are no answers, and were sent to where they arrive.
+    return (
+        _none if what.get("key") == "status" and set(names) <= {"dnat", "snat", "seen-reply", "assured"} else _unknown
+    )
 
 
-def _fib(what: Json, right: t.Any, traffic: Traffic, lookup: Lookup) -> _Answer:
+def _fib(what: Json, right: t.Any, lookup: Lookup) -> _Share:
     values = listed(right, lookup)
     if values is None or what.get("result") != "type" or "daddr" not in (what.get("flags") or ()):
-        return None, False
+        return _unknown
+    names = list(map(str, values))
     kinds = {"host": "local", "multicast": "multicast", "broadcast": "broadcast"}
-    return _names({kinds[item] for item in traffic.packet_types}, map(str, values)), False
+    return lambda traffic: _names({kinds[item] for item in traffic.packet_types}, names)
 
 
-_LEFT: t.Dict[str, t.Callable[[t.Any, t.Any, Traffic, Lookup], _Answer]] = {
+_LEFT: t.Dict[str, t.Callable[[t.Any, t.Any, Lookup], _Share]] = {
     "payload": _payload,
     "meta": _meta,
     "ct": _conntrack,

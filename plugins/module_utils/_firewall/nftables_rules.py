@@ -10,18 +10,18 @@ Rules are compared by what they mean, never by how a version of nft prints them.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import itertools
 import typing as t
 from dataclasses import dataclass, replace
 
 from .intent import Opening
-from .nftables_match import Intervals, addresses, intervals, listed, merged
+from .nftables_match import Intervals, Lookup, addresses, intervals, listed, merged
 from .nftables_ruleset import Rule
 from .nftables_swap import OWN_TABLE, Json
 from .profiles import TCP, UDP
 
-Lookup = t.Callable[[str, bool], t.Optional[t.List[t.Any]]]
 #: Networks of a version of IP → the name of their set.
 Sets = t.Dict[t.Tuple[int, Intervals], str]
 
@@ -105,7 +105,8 @@ def _networks(version: int, senders: Intervals) -> t.List[t.Union[ipaddress.IPv4
     return found
 
 
-def address_texts(version: int, senders: Intervals) -> t.List[str]:
+@functools.lru_cache(maxsize=1024)
+def address_texts(version: int, senders: Intervals) -> t.Tuple[str, ...]:
     """Networks where they are such, ranges of addresses otherwise."""
     texts = []
     for item in senders:
@@ -115,7 +116,7 @@ def address_texts(version: int, senders: Intervals) -> t.List[str]:
         else:
             single = networks[0].num_addresses == 1
             texts.append(str(networks[0].network_address) if single else str(networks[0]))
-    return texts
+    return tuple(texts)
 
 
 def versions(group: t.Optional[str]) -> t.Tuple[int, ...]:
@@ -123,9 +124,10 @@ def versions(group: t.Optional[str]) -> t.Tuple[int, ...]:
     return (4, 6) if group is None else (ipaddress.ip_address(group).version,)
 
 
-def lines(opening: Opening) -> t.List[Line]:
+@functools.lru_cache(maxsize=None)
+def lines(opening: Opening) -> t.Tuple[Line, ...]:
     """The accepts of an opening: one for each protocol, and for each version of IP where networks are named."""
-    found = []
+    found: t.List[Line] = []
     for protocol in (TCP, UDP):
         ports = merged((item.first, item.last) for item in opening.ports if item.protocol == protocol)
         if not ports:
@@ -138,7 +140,7 @@ def lines(opening: Opening) -> t.List[Line]:
             networks = [item for item in opening.sources.networks if item.version == version]
             if networks and version in versions(opening.group):
                 found.append(replace(line, version=version, senders=addresses(networks)))
-    return found
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -237,11 +239,10 @@ def replacing(table: str) -> str:
 
 def _plain_match(part: Json) -> t.Any:
     found = part.get("match")
-    return (found["left"], sorted(map(str, listed(found["right"], _no_sets) or ()))) if found else sorted(part)
+    return (found["left"], sorted(map(str, listed(found["right"], _NO_SETS) or ()))) if found else sorted(part)
 
 
-def _no_sets(name: str, senders: bool) -> None:
-    return None
+_NO_SETS = Lookup(lambda name, senders: None)
 
 
 def parse(rule: Rule, lookup: Lookup) -> t.Optional[Line]:

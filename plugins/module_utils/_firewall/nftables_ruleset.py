@@ -16,6 +16,7 @@ from . import nftables_xt
 from .errors import FirewallError
 from .nftables_swap import OWN_TABLE, ChainKey, Json, has_xt, nft, read_ruleset, rules_by_chain, tagged
 
+_FEW_SETS = 8
 _COUNTER = re.compile(r"counter packets \d+ bytes \d+")
 
 
@@ -44,6 +45,8 @@ class Chain:
     priority: int = 0
     policy: str = "accept"
     rules: t.List[Rule] = field(default_factory=list)
+    #: Those of them that are not ours.
+    others: t.List[Rule] = field(default_factory=list)
 
     def __str__(self) -> str:
         return "chain %s of table %s %s" % (self.name, self.family, self.table)
@@ -51,11 +54,6 @@ class Chain:
     @property
     def key(self) -> ChainKey:
         return (self.family, self.table, self.name)
-
-    @property
-    def others(self) -> t.List[Rule]:
-        """The rules that are not ours."""
-        return [rule for rule in self.rules if not rule.tagged]
 
 
 class Ruleset:
@@ -87,6 +85,7 @@ class Ruleset:
         for key, rules in rules_by_chain(items).items():
             if key in self.chains:
                 self.chains[key].rules = [_rule(rule) for rule in rules]
+                self.chains[key].others = [rule for rule in self.chains[key].rules if not rule.tagged]
 
     @classmethod
     def read(cls) -> Ruleset:
@@ -94,7 +93,8 @@ class Ruleset:
         try:
             items = read_ruleset()
             own: t.List[Json] = []
-            if any(_is_own(item.get("table")) for item in items):
+            # A few are asked for one by one, when they matter.
+            if sum(1 for item in items if _is_own(item.get("set"))) > _FEW_SETS:
                 own = json.loads(nft("-j", "list", "table", *OWN_TABLE))["nftables"]
         except (RuntimeError, ValueError, KeyError) as exc:
             raise FirewallError("the rules cannot be read: %s; run as root (become: true)" % exc) from exc
@@ -137,8 +137,8 @@ class Ruleset:
         return "rule with handle %d" % rule.handle
 
 
-def _is_own(table: t.Optional[Json]) -> bool:
-    return table is not None and (table["family"], table["name"]) == OWN_TABLE
+def _is_own(found: t.Optional[Json]) -> bool:
+    return found is not None and (found["family"], found["table"]) == OWN_TABLE
 
 
 def _rule(item: Json) -> Rule:
