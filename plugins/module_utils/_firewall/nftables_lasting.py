@@ -120,8 +120,8 @@ class Lasting:
         for path in self.changed:
             old, new = self.before[path], self.after[path]
             if path in (PROGRAM, DATA):
-                what = "program" if path == PROGRAM else "rules above, as it reads them"
-                old, new = old and "(what was there)\n", new and "(the %s of %s)\n" % (what, UNIT_NAME)
+                what = "its program" if path == PROGRAM else "the same rules"
+                old, new = old and "(what was there)\n", new and "(%s, for %s)\n" % (what, UNIT_NAME)
             found.append({"prepared": unified(path, old, new)})
         return found
 

@@ -199,6 +199,8 @@ def _always(extent: Extent) -> Test:
 
 def match_test(op: str, left: t.Any, right: t.Any, lookup: Lookup) -> Test:
     """How many of the packets a match concerns."""
+    if op in _COMPARED and isinstance(right, int):
+        op, right = "==", {"range": list(_COMPARED[op](right))}
     if op not in ("==", "in", "!=") or not isinstance(left, dict) or len(left) != 1:
         return _always(UNKNOWN)
     ((kind, what),) = left.items()
@@ -218,6 +220,13 @@ def match_test(op: str, left: t.Any, right: t.Any, lookup: Lookup) -> Test:
     return test
 
 
+#: What a comparison with a port means: from where to where.
+_COMPARED: t.Dict[str, t.Callable[[int], t.Tuple[int, int]]] = {
+    "<": lambda number: (0, number - 1),
+    "<=": lambda number: (0, number),
+    ">": lambda number: (number + 1, 65535),
+    ">=": lambda number: (number, 65535),
+}
 _ANY_SENDER = {version: {"prefix": {"addr": text, "len": 0}} for version, text in ((4, "0.0.0.0"), (6, "::"))}  # noqa: S104
 
 

@@ -110,7 +110,7 @@ class Ruleset:
             and chain.key[:2] != OWN_TABLE
             and chain.key[:2] not in self._dormant
         ]
-        return sorted(found, key=lambda chain: chain.priority)
+        return sorted(found, key=lambda chain: (chain.priority, chain.key))
 
     def elements(self, family: str, table: str, name: str) -> t.Optional[t.List[t.Any]]:
         """The elements of a set with a name; None when nobody knows."""
