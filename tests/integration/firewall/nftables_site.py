@@ -93,6 +93,8 @@ class NftablesSite:
         self.prefix = prefix
         self.processes: list[subprocess.Popen[str]] = []
         self.host: subprocess.Popen[str] | None = None
+        #: A process in the phones' network, by which those on the host reach it.
+        self.phone: subprocess.Popen[str] | None = None
         self.heard = folder / "heard"
 
     @classmethod
@@ -125,6 +127,7 @@ class NftablesSite:
         self.host = self._start(
             "host", "unshare", "--mount", "--propagation", "private", "sh", "-c", _HOST, "sh", str(private)
         )
+        self.phone = self._start(ALLOWED, "sh", "-c", "echo ready; exec sleep infinity")
         told = {"tcp": TCP, "udp": UDP, "group": GROUP, "heard": str(self.heard)}
         told["interfaces"] = ["198.18.1.1", "198.18.2.1"]
         self._start("host", sys.executable, "-c", packets.ANSWER, json.dumps(told))
@@ -167,11 +170,16 @@ class NftablesSite:
             text=True,
             check=False,
             timeout=120,
-            env=dict(os.environ, PYTHONPATH=str(REPOSITORY / "collections"), **environment),
+            env=self.environment() | environment,
         )
         assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
         return done.stdout
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        """The environment in which Python finds the collection."""
+        return dict(os.environ, PYTHONPATH=str(REPOSITORY / "collections"))
 
     def python(self, script: str, *words: str) -> str:
         """Run Python on the host."""
