@@ -43,8 +43,9 @@ class Hit:
 
     does: Does
     extent: Extent
-    #: The rule of the base chain, from which a jump may have led to `rule`; None for the policy.
+    #: The rule of the base chain that it hangs on: `rule`, or the one that jumps to it, or returns to the policy.
     top: t.Optional[Rule]
+    #: None for the policy.
     rule: t.Optional[Rule]
     #: Where `rule` stands, or whose policy it is.
     chain: Chain
@@ -119,9 +120,7 @@ class Judge:
 
     def _base(self, chain: Chain, traffic: Traffic) -> t.Iterator[Hit]:
         through = yield from self._walk(chain, traffic, _EVERYTHING, None)
-        if through.share != NONE:
-            policy = Does.DROP if chain.policy == "drop" else Does.ACCEPT
-            yield Hit(policy, through, None, None, chain)
+        yield from _policy(chain, through, None)
 
     def _walk(
         self, chain: Chain, traffic: Traffic, left: Extent, top: t.Optional[Rule], depth: int = 0
@@ -130,23 +129,29 @@ class Judge:
         returned = _NOTHING
         for rule, ready in self._rules[(chain.key, traffic.single)]:
             for own, verdict, target in _verdicts(ready, traffic):
-                extent = own.within(left)
-                first = top or rule
+                # Who names the senders of all of them and sends them elsewhere sorts packets; he protects from nobody.
+                sorts = own.share == ALL and verdict in ("jump", "goto", "return")
+                extent = left if sorts else own.within(left)
+                ended = _NOTHING
                 if verdict in ("jump", "goto"):
                     inner = self.ruleset.chains.get((chain.family, chain.table, target))
                     if inner is None or depth >= _DEEPEST:
-                        yield Hit(Does.UNKNOWN, UNKNOWN, first, rule, chain)
+                        yield Hit(Does.UNKNOWN, UNKNOWN, top or rule, rule, chain)
                         continue
-                    back = yield from self._walk(inner, traffic, extent, first, depth + 1)
+                    back = yield from self._walk(inner, traffic, extent, top or rule, depth + 1)
                     if verdict == "goto":
-                        returned = _either(returned, back)  # the end of that chain is the end of this one
+                        ended = back  # the end of that chain is the end of this one
                     elif back.share != NONE:
                         continue
                 elif verdict == "return":
-                    returned = _either(returned, extent)
+                    ended = extent
                     left = left.within(own) if own.share != ALL else left
                 else:
-                    yield Hit(_DOES[verdict], extent, first, rule, chain)
+                    yield Hit(_DOES[verdict], extent, top or rule, rule, chain)
+                if depth == 0:
+                    yield from _policy(chain, ended, rule)
+                else:
+                    returned = _either(returned, ended)
                 if own.share == ALL:
                     return returned
         return _either(left, returned)
@@ -166,6 +171,13 @@ class Judge:
                         (rule, _ready(rule, unasked if _drops(rule) and not single else found)) for rule in item.others
                     ]
         return found
+
+
+def _policy(chain: Chain, extent: Extent, top: t.Optional[Rule]) -> t.Iterator[Hit]:
+    """The policy of a base chain, for those who came to its end by a rule (return), or by none."""
+    if extent.share != NONE:
+        does = Does.DROP if chain.policy == "drop" else Does.ACCEPT
+        yield Hit(does, Extent(extent.share), top, None, chain)  # a policy names nobody
 
 
 def _either(one: Extent, other: Extent) -> Extent:

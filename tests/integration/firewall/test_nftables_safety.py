@@ -185,3 +185,101 @@ def test_whatever_is_opened_others_rules_stay(nft_site: NftablesSite, seed: int)
     assert nft_site.others() == others
     assert "autoprov" not in nft_site.rules()
     assert nft_site.files() == files
+
+
+#: Rules as administrators write them, of every kind that decides differently about different packets.
+RULES = """
+ct state established,related accept
+ct state vmap { established : accept, related : accept, invalid : drop }
+ct state new accept
+ct state != new accept
+ct direction reply accept
+iif "lo" accept
+iifname "lo" accept
+iifname "phones0" drop
+iifname { "phones0", "eth*" } reject
+iifname vmap { "lo" : accept, "phones0" : jump sub, "others0" : drop }
+iifname != "others0" drop
+tcp dport 22 accept
+tcp dport { 22, 5060 } accept
+tcp dport != { 22, 80 } drop
+tcp dport vmap { 22 : accept, 5060 : drop, 5061 : jump sub }
+udp dport 5000-6000 drop
+udp dport < 6000 drop
+udp dport >= 5060 goto sub
+meta l4proto { tcp, udp } th dport 5060 drop
+meta l4proto tcp reject with tcp reset
+meta l4proto udp counter jump sub
+ip protocol udp drop
+meta nfproto ipv4 jump sub
+meta nfproto ipv6 drop
+ip saddr 198.18.1.0/24 accept
+ip saddr 198.18.1.0/24 return
+ip saddr 198.18.0.0/16 jump sub
+ip saddr 198.18.1.128/25 drop
+ip saddr { 1.1.1.1, 198.18.1.99 } drop
+ip saddr @bad drop
+ip saddr @good accept
+ip saddr != 198.18.0.0/16 drop
+ip daddr 224.0.0.0/4 drop
+ip daddr 198.18.1.1 udp dport 5060 drop
+limit rate 1/minute burst 5 packets reject
+limit rate over 1000/second drop
+tcp flags & (fin | syn) == (fin | syn) drop
+tcp flags & (fin | syn | rst | ack) == syn jump sub
+tcp flags syn drop
+pkttype { broadcast, multicast } drop
+pkttype host reject
+fib daddr type != local drop
+fib daddr type local jump sub
+fib saddr . iif oif missing drop
+meta mark 7 accept
+meter m { ip saddr limit rate over 1000/second } drop
+log prefix "x" counter
+return
+accept
+drop
+reject with icmpx admin-prohibited
+goto sub
+jump sub
+""".strip().splitlines()
+
+
+HIS = """table inet his {
+    set bad { type ipv4_addr; flags interval; elements = { 198.18.1.77, 198.18.2.0/24 }; }
+    set good { type ipv4_addr; flags interval; elements = { 198.18.1.0/24 }; }
+    chain sub {
+        SUB
+    }
+    chain input {
+        type filter hook input priority PRIORITY; policy POLICY;
+        icmpv6 type >= 133 accept
+        ct state established,related accept
+        MAIN
+    }
+}
+"""
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_is_open_or_it_says_why_not(nft_site: NftablesSite, seed: int) -> None:
+    """Chains of random rules: the phones get in, or a note names the rule that keeps them out to protect."""
+    chance = random.Random(seed)
+    inner = [rule for rule in RULES if "sub" not in rule]
+    for _ in range(6):
+        text = HIS.replace("SUB", "\n        ".join(chance.choices(inner, k=chance.randint(0, 4))))
+        text = text.replace("MAIN", "\n        ".join(chance.choices(RULES, k=chance.randint(1, 7))))
+        text = text.replace("PRIORITY", chance.choice(["-10", "0", "10"]))
+        text = text.replace("POLICY", chance.choice(["drop", "accept"]))
+        nft_site.load(text)
+        closed = [port for port, state in nft_site.ask(OTHER, "5060/udp", "5060/tcp").items() if state != "open"]
+        done = nft_site.apply("sip", networks=NETWORKS[ALLOWED][:1])
+        print(nft_site.rules(), *done.notes, sep="\n")
+        assert done.faults == []
+        found = nft_site.ask(ALLOWED, "5060/udp", "5060/tcp")
+        assert any("drops sip" in note for note in done.notes) or set(found.values()) == {"open"}
+        assert "open" not in [nft_site.ask(OTHER, port)[port] for port in closed]
+        assert nft_site.apply("sip", networks=NETWORKS[ALLOWED][:1]).changed is False
+        assert nft_site.apply().changed is True
+        nft_site.nft("delete", "table", "inet", "his")
+        assert nft_site.rules() == ""
