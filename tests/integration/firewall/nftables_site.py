@@ -43,6 +43,8 @@ done
 mount -t tmpfs tmpfs /run
 mkdir -p /run/lock
 rm -rf /etc/systemd/system/*.wants/nftables.service /etc/nftables.d
+for p in /tmp/f1x/wrap/*; do mount --bind $p $(readlink -f /usr/sbin/$(basename $p)) 2>/dev/null || true; done
+mount --bind /tmp/f1x/wrap/nft /usr/sbin/nft
 echo ready
 exec sleep infinity
 """
@@ -207,7 +209,8 @@ class NftablesSite:
 
     def rules(self) -> str:
         """All rules as nft prints them, without what counts by itself."""
-        return re.sub(r"counter packets \d+ bytes \d+", "counter", self.nft("-s", "list", "ruleset"))
+        text = re.sub(r"counter packets \d+ bytes \d+", "counter", self.nft("-s", "list", "ruleset"))
+        return re.sub(r"(flags [a-z,]*dynamic\S*\n)\s*elements = \{[^}]*\}\n", r"\1", text)
 
     def others(self) -> list[Any]:
         """All rules of others in their order, without handles, which say when each was made."""
@@ -216,6 +219,8 @@ class NftablesSite:
             ((kind, what),) = item.items()
             comment = str(what.get("comment", "")) if kind == "rule" else ""
             ours = (what.get("family"), what.get("table" if kind != "table" else "name")) == ("inet", "autoprov")
+            if kind == "set" and "dynamic" in what.get("flags", ()):
+                what.pop("elem", None)
             if kind != "metainfo" and not ours and not comment.startswith("autoprov:"):
                 found.append([kind, _without(what)])
         return found
