@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from . import rollback
 from .backend import Backend, Connection
 from .errors import FirewallError
+from .firewalld import Firewalld
 from .intent import Opening
 
 #: Every adapter, in the order in which they are asked whether they rule here; a new one is one more line.
-_BACKENDS: t.Tuple[t.Type[Backend], ...] = ()
+_BACKENDS: t.Tuple[t.Type[Backend], ...] = (Firewalld,)
 CONFIRM_MODES = ("connection", "now")
 
 

@@ -1,0 +1,135 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: may change at any time.
+
+"""What firewalld lets in besides our rules: would a change of ours cut off the connection Ansible came over?
+
+Our rules only let in, so a change can cut by what it takes away. What others' rich rules and policies let in counts
+where it may; the timer takes back what cannot be told beforehand.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import typing as t
+
+from . import firewalld_swap
+from .backend import Connection
+from .firewalld_rules import Accept, ports_of
+from .firewalld_zones import Zones
+from .host import interface_towards, parse_address
+from .intent import Opening
+from .ports import overlap, parse_range
+from .profiles import TCP, PortRange
+
+
+class State:
+    """What firewalld told of itself."""
+
+    def __init__(self, state: t.Mapping[str, t.Any]) -> None:
+        self.version: str = state.get("version", "")
+        self.panic: bool = state.get("panic", False)
+        #: The zones that run and those that last, and the services that the zones which run name: settings by name.
+        self.running: t.Mapping[str, t.Any] = state.get("zones", {})
+        self.lasting: t.Mapping[str, t.Any] = state.get("lasting", {})
+        self.services: t.Mapping[str, t.Any] = state.get("services", {})
+        self.zones = Zones(self.running, self.lasting, state.get("default", ""))
+
+    def ports(self, service: str, seen: t.Tuple[str, ...] = ()) -> t.List[PortRange]:
+        """What a service that runs opens, with what it includes."""
+        settings = self.services.get(service, {})
+        found = ports_of(settings)
+        for name in settings.get("includes", []):
+            if name not in seen:
+                found += self.ports(name, (*seen, service))
+        return found
+
+    def open_to_all(self, zone: str) -> t.Iterator[t.Tuple[str, t.List[PortRange]]]:
+        """What a zone lets in for everybody, without our rules: what it is called, and its ports."""
+        settings = self.zones.settings(zone)
+        for service in settings.get("services", []):
+            yield "service %s" % service, self.ports(service)
+        for item in ports_of(settings):
+            yield "port %s" % item, [item]
+
+
+def open_to_others(state: State, zone: str, openings: t.Sequence[Opening]) -> t.List[str]:
+    """What keeps the ports of these openings open to everybody in a zone, whatever we do."""
+    target = state.zones.settings(zone).get("target")
+    if target == "ACCEPT" and openings:
+        return ["zone %s lets everything in (its target is ACCEPT), so nothing is closed there to anybody" % zone]
+    notes = []
+    for name, ports in state.open_to_all(zone):
+        named = [item.name for item in dict.fromkeys(openings) if any(overlap(ports, one) for one in item.ports)]
+        if named:
+            notes.append("zone %s opens %s to everybody as well, by %s" % (zone, ", ".join(named), name))
+    return notes
+
+
+def cut_by(
+    state: State,
+    before: t.Mapping[str, t.Sequence[str]],
+    after: t.Mapping[str, t.Sequence[str]],
+    connection: Connection,
+) -> t.Optional[str]:
+    """Why new packets of that connection would no longer get in; None when they would, or never did by our rules.
+
+    `before` and `after`: our rules that run, by zone.
+    """
+    source = parse_address(connection.source)
+    if source is None:
+        return None
+    zone = state.zones.of_address(source, interface_towards(str(source)))
+    port = PortRange(TCP, connection.port, connection.port)
+    taken = [rule for rule in before.get(zone, []) if _lets_in(state, rule, source, port)]
+    if not taken or any(_lets_in(state, rule, source, port) for rule in after.get(zone, [])):
+        return None
+    settings = state.zones.settings(zone)
+    if settings.get("target") == "ACCEPT" or any(overlap(ports, port) for _, ports in state.open_to_all(zone)):
+        return None
+    if TCP in settings.get("protocols", []) or settings.get("source_ports"):
+        return None
+    if any(_may_let_in(state, rule, source, port) for rule in settings.get("rules_str", [])):
+        return None
+    return "zone %s of firewalld would no longer let it in: no service, port or rule there does but ours (%s)" % (
+        zone,
+        taken[0],
+    )
+
+
+def _lets_in(state: State, text: str, source: t.Any, port: PortRange) -> bool:
+    """Whether a rule of ours lets that in."""
+    rule = Accept.parse(text)
+    if rule is None or rule.destination or (rule.family and rule.family != "ipv%d" % source.version):
+        return False
+    if rule.source and source not in ipaddress.ip_network(rule.source, strict=False):
+        return False
+    if rule.service:
+        return overlap(state.ports(rule.service), port)
+    item = parse_range(rule.port, rule.protocol)
+    return item is not None and overlap([item], port)
+
+
+def _may_let_in(state: State, text: str, source: t.Any, port: PortRange) -> bool:
+    """Whether a rich rule of somebody else may let that in."""
+    if firewalld_swap.is_ours(text) or not re.search(r"\baccept\b", text):
+        return False
+    family = re.search(r'family="ipv(\d)"', text)
+    if family and int(family.group(1)) != source.version:
+        return False
+    network = re.search(r'source address="([^"]+)"', text)
+    try:
+        if network and source not in ipaddress.ip_network(network.group(1), strict=False):
+            return False
+    except ValueError:
+        return True
+    service = re.search(r'service name="([^"]+)"', text)
+    named = re.search(r' port port="([^"]+)" protocol="([^"]+)"', text)
+    if service:
+        return overlap(state.ports(service.group(1)), port)
+    if named:
+        item = parse_range(*named.groups())
+        return item is not None and overlap([item], port)
+    return "icmp" not in text

@@ -1,0 +1,26 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts with a running firewall, one fixture for each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .firewalld_site import FirewalldHost
+
+
+@pytest.fixture
+def firewalld(tmp_path: Path) -> Iterator[FirewalldHost]:
+    """A host where firewalld rules as it comes with Debian, and senders in two networks."""
+    FirewalldHost.require()
+    host = FirewalldHost(tmp_path, f"apf{os.getpid()}")
+    try:
+        host.build()
+        host.start_firewall()
+        yield host
+    finally:
+        host.tear_down()
