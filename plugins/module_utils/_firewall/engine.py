@@ -16,9 +16,10 @@ from .backend import Backend, Connection
 from .errors import FirewallError
 from .firewalld import Firewalld
 from .intent import Opening
+from .ufw import Ufw
 
 #: Every adapter, in the order in which they are asked whether they rule here; a new one is one more line.
-_BACKENDS: t.Tuple[t.Type[Backend], ...] = (Firewalld,)
+_BACKENDS: t.Tuple[t.Type[Backend], ...] = (Firewalld, Ufw)
 CONFIRM_MODES = ("connection", "now")
 
 

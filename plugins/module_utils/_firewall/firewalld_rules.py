@@ -58,7 +58,7 @@ class Accept:
             if self.service
             else 'port port="%s" protocol="%s"' % (self.port, self.protocol)
         )
-        return " ".join(words + ["accept"])
+        return " ".join([*words, "accept"])
 
     @property
     def block(self) -> str:

@@ -77,7 +77,7 @@ class Zones:
             for network in senders(opening):
                 if opening.sources.zones or opening.sources.interfaces or (network is not None and network.prefixlen):
                     continue
-                # DHCP is for those who have no address yet: the phones, wherever they are. Anybody else may be anywhere.
+                # DHCP is for those who have no address yet: the phones, where they are. Anybody else may be anywhere.
                 profile = opening.name in PROFILES and network is None
                 zones = where_phones_are if profile and where_phones_are else [*where_phones_are, self.default]
                 placements += [Placement(zone, opening, network) for zone in dict.fromkeys(zones)]
@@ -109,8 +109,8 @@ class Zones:
             zones.append(zone)
             if sources.interfaces:
                 notes.append(
-                    "%s is bound to zone %s, where firewalld does not ask by which interface a packet comes: %s is open "
-                    "to it by any" % (bound, zone, opening.name)
+                    "%s is bound to zone %s, where firewalld does not ask by which interface a packet comes: %s is "
+                    "open to it by any" % (bound, zone, opening.name)
                 )
         if covered:
             return zones

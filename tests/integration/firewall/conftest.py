@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from .firewalld_site import FirewalldHost
+from .ufw_site import UfwHost
 
 
 @pytest.fixture
@@ -18,6 +19,19 @@ def firewalld(tmp_path: Path) -> Iterator[FirewalldHost]:
     """A host where firewalld rules as it comes with Debian, and senders in two networks."""
     FirewalldHost.require()
     host = FirewalldHost(tmp_path, f"apf{os.getpid()}")
+    try:
+        host.build()
+        host.start_firewall()
+        yield host
+    finally:
+        host.tear_down()
+
+
+@pytest.fixture
+def ufw(tmp_path: Path) -> Iterator[UfwHost]:
+    """A host where ufw rules, and senders in two networks."""
+    UfwHost.require()
+    host = UfwHost(tmp_path, f"apu{os.getpid()}")
     try:
         host.build()
         host.start_firewall()

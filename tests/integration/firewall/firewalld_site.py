@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import subprocess
+from typing import ClassVar
 
 from .walled_host import WalledHost
 
@@ -13,7 +14,7 @@ class FirewalldHost(WalledHost):
     """firewalld on a D-Bus of its own. Its default zone, `public`, is that of all interfaces."""
 
     backend = "firewalld"
-    programs = {**WalledHost.programs, "firewalld": "firewalld", "dbus-daemon": "dbus"}
+    programs: ClassVar = {**WalledHost.programs, "firewalld": "firewalld", "dbus-daemon": "dbus"}
     copied = ("/etc/firewalld",)
     daemon: subprocess.Popen[bytes] | None = None
 
