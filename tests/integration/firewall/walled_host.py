@@ -90,6 +90,24 @@ async def main():
 print(json.dumps(asyncio.run(main())))
 """
 
+_SENDER = """
+import json, socket, struct, sys
+what, group, port, word = json.loads(sys.argv[1])
+if what == "group":
+    own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+    own.sendto(word.encode(), (group, port))
+else:  # who has no address yet: 0.0.0.0 to everybody on the cable
+    data = struct.pack("!HHHH", 68, port, 8 + len(word), 0) + word.encode()
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(data), 1, 0, 64, 17, 0, bytes(4), b"\\xff" * 4)
+    total = sum(struct.unpack("!10H", head))
+    total = (total & 0xFFFF) + (total >> 16)
+    head = head[:10] + struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF) + head[12:]
+    own = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    own.bind(("eth0", 0x0800))
+    own.send(b"\\xff" * 6 + own.getsockname()[4] + b"\\x08\\x00" + head + data)
+"""
+
 _ENGINE = """
 import json, sys, traceback
 from ansible_collections.autoprov.appliance.plugins.module_utils._firewall import engine, rollback
@@ -301,16 +319,30 @@ class WalledHost:
 
     def ask(self, sender: str, ports: Iterable[Port], version: int = 4, patience: float = 1.0) -> dict[Port, str]:
         """What a sender in a network finds on the host: each port is open, rejected or filtered."""
+        return self.ask_all([(sender, version)], ports, patience)[0]
+
+    def ask_all(
+        self, askers: Iterable[tuple[str, int]], ports: Iterable[Port], patience: float = 1.0
+    ) -> list[dict[Port, str]]:
+        """The same for several senders, each over a version of IP, at once."""
         wanted = list(ports)
-        network = ipaddress.ip_network(NETWORKS[sender][0 if version == 4 else 1])
-        done = subprocess.run(
-            [*self.senders(sender), sys.executable, "-c", _PROBE, json.dumps([str(network[1]), wanted, patience])],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=120,
-        )
-        return dict(zip(wanted, json.loads(done.stdout), strict=True))
+        asked = []
+        for sender, version in askers:
+            address = str(ipaddress.ip_network(NETWORKS[sender][0 if version == 4 else 1])[1])
+            command = [*self.senders(sender), sys.executable, "-c", _PROBE, json.dumps([address, wanted, patience])]
+            asked.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        return [dict(zip(wanted, json.loads(process.communicate(timeout=120)[0]), strict=True)) for process in asked]
+
+    def heard(self, log: Path, messages: Iterable[tuple[str, str, int, str]], patience: float = 1.0) -> list[bool]:
+        """Whether the host hears each of these: sender, to a `group` or from `nobody` with an address, port, group."""
+        words = []
+        for sender, what, port, group in messages:
+            words.append(f"word-{time.monotonic_ns()}")
+            run(*self.senders(sender), sys.executable, "-c", _SENDER, json.dumps([what, group, port, words[-1]]))
+        end = time.monotonic() + patience
+        while time.monotonic() < end and not all(word in log.read_text() for word in words):
+            time.sleep(0.02)
+        return [word in log.read_text() for word in words]
 
     def senders(self, name: str) -> list[str]:
         """What a command begins with to be run in a network of senders."""
