@@ -116,8 +116,7 @@ class Zones:
             return zones
         interfaces: t.Sequence[t.Optional[str]] = sources.interfaces
         if not interfaces and network is not None:
-            first = network.network_address if network.num_addresses == 1 else network.network_address + 1
-            interfaces = [interface_towards(str(first))]
+            interfaces = [_interface_of(network)]
         for interface in interfaces:
             zone = self.of_interface(interface)
             zones.append(zone)
@@ -137,3 +136,13 @@ def _networks(settings: t.Mapping[str, t.Any]) -> t.Iterator[t.Any]:
             yield ipaddress.ip_network(source, strict=False)
         except ValueError:
             continue
+
+
+def _interface_of(network: Network) -> t.Optional[str]:
+    """The interface by which a network is reached, None without a route. Some of its addresses may be this host's own."""
+    count = network.num_addresses
+    for index in dict.fromkeys((min(1, count - 1), max(count - 2, 0), min(2, count - 1))):
+        name = interface_towards(str(network[index]))
+        if name not in (None, "lo"):
+            return name
+    return None

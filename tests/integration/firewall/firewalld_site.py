@@ -50,7 +50,7 @@ class FirewalldHost(WalledHost):
 def _listed(text: str) -> dict[str, list[str]]:
     zones: dict[str, list[str]] = {}
     for line in text.splitlines():
-        if line and not line.startswith(" "):
+        if line and line[0] not in " \t":
             lines = zones[line] = []
         elif line:
             lines.append(line)
