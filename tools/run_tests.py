@@ -20,12 +20,12 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 LONG = "long"
 """The suite of what takes minutes, in all folders; it runs when it is named."""
 # unit-postgresql: the tests of the service once more, with the other database.
-# Suites that start daemons run one test after the other: two cores do not make them faster, only flakier.
+# Two at a time where tests mostly wait for Ansible; what measures races and kills has the machine for itself.
 SUITES = {
     "unit": ["-n", "auto", "tests/unit"],
     "unit-postgresql": ["-n", "auto", "tests/unit/service"],
     "proofs": ["tests/proofs"],
-    "integration": ["tests/integration"],
+    "integration": ["-n", "2", "--dist", "loadfile", "tests/integration"],
     "e2e": ["tests/e2e"],
     "molecule": ["molecule/test_scenarios.py", "--timeout", "1800"],
     LONG: ["tests", "--timeout", "3600"],

@@ -86,8 +86,8 @@ options:
   options:
     description:
       - Further options, one entry for each option and scope. The scope is one of O(options[].shared_network),
-        O(options[].subnet), O(options[].vendor), O(options[].vendor_class) and O(options[].mac). Without any of them,
-        the option is for everybody.
+        O(options[].subnet), O(options[].vendor), O(options[].vendor_class), O(options[].oui) and O(options[].mac).
+        Without any of them, the option is for everybody.
       - An entry wins over what O(vendors) sets for the same option and scope.
     type: list
     elements: dict
@@ -108,7 +108,8 @@ options:
         required: true
       encoding:
         description:
-          - How the value becomes bytes. V(auto) takes what is usual for the option, and V(string) for an unknown code.
+          - How the value becomes bytes. V(auto) takes what the phones of O(options[].vendor) read, else what is usual
+            for the option, and V(string) for an unknown code.
           - V(ipv4) and V(sip_servers) (RFC 3361) take addresses, V(hex) takes hexadecimal digits.
         type: str
         choices: [auto, string, ipv4, sip_servers, uint8, uint16, uint32, hex]
@@ -124,6 +125,9 @@ options:
         type: str
       vendor_class:
         description: Only for clients whose vendor class (option 60) begins with this text.
+        type: str
+      oui:
+        description: Only for clients whose MAC address begins with these three bytes, in any spelling.
         type: str
       mac:
         description: Only for the phone with this MAC address, in any spelling.
@@ -308,6 +312,7 @@ def argument_spec() -> dict:
         "subnet": {"type": "str"},
         "vendor": {"type": "str"},
         "vendor_class": {"type": "str"},
+        "oui": {"type": "str"},
         "mac": {"type": "str"},
     }
     return {

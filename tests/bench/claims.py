@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from autoprovd.grants import Claimant
 from autoprovd.model import SecretClass, SecretKey
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant, Release
+from autoprovd.release import Release
 from autoprovd.sealing import Keyring
 from autoprovd.site import Site
 from autoprovd.store import Store

@@ -74,7 +74,7 @@ class Appliance:
             generate_key(self.key)
         trust = "".join(f"{name} = {str(value).lower()}\n" for name, value in (settings or {}).items())
         (folder / "autoprovd.toml").write_text(
-            f'[database]\nurl = "{database.url}"\n{trust}'
+            f'[database]\nurl = "{database.url}"\nwitness_file = "{folder}/witness"\n{trust}'
             f'[keys]\nsealing_key_file = "{self.key}"\n'
             f'[listen]\nphones_http = ["{listen}:{self.port}"]\nadmin_socket = "{folder}/admin.sock"\n'
         )

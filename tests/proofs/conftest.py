@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The autoprov authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the proofs share: a database of each kind, services on it, two extents, and the table of what was counted."""
+"""What the proofs share: a database of each kind, services on it, two extents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests import postgres
-from tests.proofs import tally
 from tests.proofs.appliance import Appliance
 from tests.proofs.databases import Database, make
 
@@ -89,11 +88,3 @@ def appliances(folder: Path, database: Database) -> Iterator[Callable[..., Appli
 def appliance(appliances: Callable[..., Appliance]) -> Appliance:
     """A service on the test's database, not started."""
     return appliances()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the proofs counted."""
-    for number, line in enumerate(tally.table()):
-        if number == 0:
-            terminalreporter.section("what the proofs counted")
-        terminalreporter.write_line(line)

@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection
 from sqlalchemy.engine.default import DefaultDialect
 
 STEPS = (
@@ -95,6 +95,7 @@ def _wrap(step: _Step) -> None:
     """Have the service tell where a claim is."""
     from autoprovd.release import Release
     from autoprovd.sealing import Keyring
+    from autoprovd.store.prepared import Prepared
     from autoprovd.web import protocol
 
     def is_claiming() -> bool:
@@ -116,12 +117,25 @@ def _wrap(step: _Step) -> None:
 
     Release.claim = watched_claim  # type: ignore[method-assign]
 
-    @event.listens_for(Engine, "after_cursor_execute")
-    def _executed(_connection: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if is_claiming() and statement.startswith("UPDATE grants"):
-            step.reached("after the UPDATE")
-        if is_claiming() and statement.startswith("INSERT INTO audit"):
+    run = Prepared.run
+
+    def watched_run(self: Prepared, connection: Connection, parameters: Any) -> list[Any]:
+        rows = run(self, connection, parameters)
+        ((statement, _constants),) = self._compiled.values()
+        for beginning, label in (("UPDATE grants", "after the UPDATE"), ("INSERT INTO audit", "after the audit rows")):
+            if is_claiming() and statement.startswith(beginning):
+                step.reached(label)
+        return rows
+
+    Prepared.run = watched_run  # type: ignore[method-assign]
+    run_many = Prepared.run_many
+
+    def watched_run_many(self: Prepared, connection: Connection, rows: Any) -> None:
+        run_many(self, connection, rows)
+        if is_claiming():
             step.reached("after the audit rows")
+
+    Prepared.run_many = watched_run_many  # type: ignore[method-assign]
 
     commit: Any = DefaultDialect.do_commit
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from autoprovd.grants import Claimant
 from autoprovd.model import SecretClass, SecretKey
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant
 
 MOST_LENDINGS = 3
 STARTS_AT_ARMING = {SecretClass.SIP, SecretClass.MENU}
@@ -169,6 +169,7 @@ class Model:
         """The phone leaves the site."""
         self._retire(list(self.phone))
         self.phone, self.pbx = {}, None
+        self.time.record()
 
     def arm(self, keys: list[SecretKey], new_password: bool) -> list[SecretKey]:
         """Arm these; which of them were armed."""
@@ -199,14 +200,24 @@ class Model:
     def run_asks(self, what: str, run: str) -> bool:
         """Whether an Ansible run may claim, lend, confirm or return the SIP password."""
         if self.pbx is None:
-            return False
-        if what in ("claim", "lend"):
+            allowed = False
+        elif what in ("claim", "lend"):
             allowed = self.pbx.claim(run, what == "lend", self.time)
         else:
             allowed = self.pbx.confirm(run) if what == "confirm" else self.pbx.give_back(run)
-        if allowed:
-            self.time.record()
+        self.time.record()  # a refusal is written down as well
         return allowed
+
+    def tick(self) -> None:
+        """The service writes the time down while a window runs, and closes what is surely over."""
+        running = [grant.window for grant in self.phone.values() if grant.state in ("armed", "open")]
+        running += [self.pbx.lease] if self.pbx is not None and self.pbx.state in ("open", "lent") else []
+        if all(window.boots < 0 for window in running):
+            return
+        for grant in self.phone.values():
+            if grant.state in ("armed", "open") and grant.window.boots >= 0 and grant.window.is_over(self.time):
+                grant.state = {"armed": "expired", "open": "released"}[grant.state]
+        self.time.record()
 
     def confirm(self) -> None:
         """The phone has come back with its credentials: nothing is repeated any more."""

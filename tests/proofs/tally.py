@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 COLUMNS = ("rounds", "claims", "released", "kills", "burned", "doubles", "unaudited")
 _FOUND: dict[str, Counter[str]] = {}
@@ -16,6 +16,17 @@ def count(proof: str, **found: int) -> None:
     unknown = set(found) - set(COLUMNS)
     assert not unknown, f"no such column: {unknown}"
     _FOUND.setdefault(proof, Counter()).update(found)
+
+
+def counts() -> dict[str, dict[str, int]]:
+    """What was counted in this process, as plain data."""
+    return {proof: dict(found) for proof, found in _FOUND.items()}
+
+
+def add(more: Mapping[str, Mapping[str, int]]) -> None:
+    """Add what another process counted."""
+    for proof, found in more.items():
+        count(proof, **found)
 
 
 def table() -> Iterator[str]:

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -140,6 +142,56 @@ def test_a_slow_reader_holds_nobody_up(served: Served, phone: Phone) -> None:
     assert phone.secrets_in(answer) == ALL
 
 
+def test_who_resets_at_once_uses_up_nothing(served: Served) -> None:
+    """A request whose connection was reset before anybody looked has no source address: it claims nothing."""
+    phones = [next(served.fresh) for _times in range(5)]
+    for phone in phones:
+        connection = connect(served.appliance.port, "127.0.0.66")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(phone.request())
+        connection.close()
+    time.sleep(0.5)
+    rows = served.appliance.database.rows("SELECT actor, detail FROM audit WHERE event = 'released'")
+    assert not [row for row in rows if row.actor == "address:" or '"from": ""' in row.detail]
+
+
+def test_an_endless_head_is_cut_off(served: Served) -> None:
+    """A head that does not end is answered with 431, long before it costs memory; others are served meanwhile."""
+    with connect(served.appliance.port) as connection:
+        connection.sendall(b"GET /snomD785.htm HTTP/1.1\r\nHost: appliance\r\n")
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 10_000_000:
+                connection.sendall(b"X-More: " + b"x" * 4000 + b"\r\n")
+                sent += 4010
+        assert sent < 10_000_000, "all of it was taken"
+    assert served.ask(next(served.fresh)) == ALL
+
+
+@pytest.mark.long
+def test_half_a_request_is_not_waited_for(served: Served) -> None:
+    """Who does not finish a request within ten seconds is cut off; nothing was used up."""
+    phone = next(served.fresh)
+    with connect(served.appliance.port) as connection:
+        started = time.monotonic()
+        connection.sendall(phone.request()[:-2])
+        assert read_all(connection) == b""
+        assert time.monotonic() - started == pytest.approx(10, abs=3)
+    assert served.ask(phone) == ALL
+
+
+def test_guesses_at_once_are_counted_before_they_are_judged(served: Served) -> None:
+    """However many wrong credentials come in the same instant, from however many addresses, thirty are judged."""
+    phone = next(served.fresh)
+    guess = phone.request(Authorization='Digest username="x", realm="autoprov", nonce="x", uri="/", response="x"')
+    guess = guess.replace(phone.path.encode(), f"/a{phone.path}".encode())
+    port = served.appliance.port
+    answers = ask_at_once([(port, f"127.0.1.{number % 20 + 1}", guess) for number in range(200)])
+    assert sum(answer.startswith(b"HTTP/1.1 401") for answer in answers) == 30
+    assert sum(answer.startswith(b"HTTP/1.1 429") for answer in answers) == 170
+    assert served.ask(phone) == ALL, "the open folder wants no credentials"
+
+
 @pytest.mark.parametrize("mode", ["once", "window"])
 def test_a_reset_behind_the_commit_burns_or_may_be_repeated(appliance: Appliance, mode: str) -> None:
     """A phone whose connection breaks once its claim is committed gets nothing more in mode once, and is told so; in a
@@ -199,6 +251,41 @@ def test_a_cut_cable_behind_the_commit_burns_or_may_be_repeated(
     assert got == [b""], "the cable was not cut in time"
     cable.mend()
     _assert_lost(served, phone, cable.second, lambda: fetch(10))
+
+
+@pytest.mark.root
+@pytest.mark.long
+def test_who_does_not_answer_the_kernel_is_no_phone(appliances: Callable[..., Appliance], cable: Cable) -> None:
+    """A device with another MAC address that falls silent towards ARP until the kernel has forgotten whose address that
+    is gets as little as before.
+    """
+    appliance = appliances(listen="0.0.0.0")
+    phone = Phone(1)
+    appliance.start(within=cable.in_first)
+    _set_up(appliance, "window")
+    script = (
+        "import socket, sys, time\n"
+        "request = bytes.fromhex(sys.argv[2])\n"
+        "peer = socket.create_connection((sys.argv[1], int(sys.argv[3])), timeout=30)\n"
+        "open('/proc/sys/net/ipv4/conf/all/arp_ignore', 'w').write('8')\n"
+        "time.sleep(1)\n"
+        "peer.sendall(request)\n"
+        "time.sleep(4)\n"
+        "open('/proc/sys/net/ipv4/conf/all/arp_ignore', 'w').write('0')\n"
+        "while piece := peer.recv(65536):\n"
+        "    sys.stdout.buffer.write(piece)\n"
+    )
+    command = [sys.executable, "-c", script, cable.first, phone.request().hex(), str(appliance.port)]
+    # What the kernel forgets within a minute or so, it is told to forget at once.
+    forget = [*cable.in_first, "sh", "-c", "sleep 0.7; while ! ip neigh flush all; do :; done; ip neigh"]
+    with subprocess.Popen(forget, stdout=subprocess.DEVNULL) as forgetting:
+        done = subprocess.run([*cable.in_second, *command], capture_output=True, check=True, timeout=60)
+        forgetting.wait(20)
+    assert done.stdout.startswith(b"HTTP/1.1 200")
+    assert phone.secrets_in(done.stdout) == NONE
+    assert set(appliance.states(phone).values()) == {"armed"}
+    told = appliance.api("GET", f"/phones/{phone.mac}/why")["requests"][-1]["reason"]
+    assert told == "the source address is on this network, and the neighbour table vouches for nobody there"
 
 
 def _wait_for(file: Path) -> None:

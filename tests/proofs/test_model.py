@@ -13,10 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from autoprovd import audit
 from autoprovd.clock import Clock
 from autoprovd.faults import Refused
+from autoprovd.grants import Claimant
 from autoprovd.lending import Lending
 from autoprovd.model import SecretKey
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant, Release
+from autoprovd.release import Release
 from autoprovd.sealing import Keyring
 from autoprovd.site import Selection, Site
 from autoprovd.store import Store
@@ -128,8 +129,12 @@ class Machine(RuleBasedStateMachine):
     @rule(strict=st.booleans(), starts=st.sampled_from(["arming", "first_request"]))
     def change_the_policy(self, strict: bool, starts: str) -> None:
         """What is armed from now on is armed under other terms."""
-        self.site.apply_settings({"release": {"strict": strict, "window_starts": starts}}, False, "proof")
+        changed, *_told = self.site.apply_settings(
+            {"release": {"strict": strict, "window_starts": starts}}, False, "proof"
+        )
         self.model.strict, self.model.window_starts = strict, starts
+        if changed:
+            self.model.time.record()
 
     @precondition(lambda self: not self.model.phone)
     @rule()
@@ -214,6 +219,12 @@ class Machine(RuleBasedStateMachine):
         type(self).claims += 1
 
     @precondition(lambda self: self.model.phone)
+    @rule()
+    def tick(self) -> None:
+        """The service looks at the clock, as it does every few seconds."""
+        self.release.tick()
+        self.model.tick()
+
     @rule()
     def confirm(self) -> None:
         """The phone comes back with what it was given."""

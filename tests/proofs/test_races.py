@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from autoprovd.faults import Refused
+from autoprovd.grants import Claimant
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant, Release
+from autoprovd.release import Release
 from autoprovd.sealing import Keyring, load_keyring
 from autoprovd.site import Selection, Site
 from autoprovd.store import Store

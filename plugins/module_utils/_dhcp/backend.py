@@ -156,6 +156,11 @@ class Backend(abc.ABC):
     def config_file(self) -> str: ...
 
     @property
+    def control_socket(self) -> t.Optional[str]:
+        """Where the running server takes commands; None where it takes none. Known after `read`."""
+        return None
+
+    @property
     @abc.abstractmethod
     def version(self) -> str: ...
 

@@ -18,13 +18,14 @@ from .files import FileChange, locked
 from .intent import OptionSetting
 from .kea import KeaBackend
 from .options import display, option_name
+from .phones import same_value
 
 PROBE_MODES = ("auto", "never", "required")
 #: Every adapter; a new server is one more line here.
 _BACKENDS: t.Tuple[t.Type[Backend], ...] = (KeaBackend,)
 SERVERS = ("auto", *(backend.name for backend in _BACKENDS))
-#: Seconds to wait for an offer before the change (a server may ping the address first) and after it.
-BASELINE_TIMEOUT, VERIFY_TIMEOUT = 2.0, 6.0
+#: Seconds to wait for an offer before the change (dnsmasq pings the address first for 3 seconds) and after it.
+BASELINE_TIMEOUT, VERIFY_TIMEOUT = 3.5, 6.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,20 @@ def open_backend(server: str, target: Target) -> Backend:
             % ", ".join(SERVERS[1:])
         )
     return found[0](target)
+
+
+def serving_backends() -> t.List[t.Type[Backend]]:
+    """Every server that runs in this host's network."""
+    return [backend for backend in _BACKENDS if backend.serving()]
+
+
+def backends_here(server: str = "auto") -> t.List[t.Type[Backend]]:
+    """Every server on this host, or the one asked for; those that run first. Raises DhcpError when there is none."""
+    chosen = [backend for backend in _BACKENDS if server in ("auto", backend.name)]
+    found = [backend for backend in chosen if backend.serving() or backend.installed()]
+    if not found:
+        raise DhcpError("no DHCP server was found here (%s)" % ", ".join(backend.name for backend in chosen))
+    return sorted(found, key=lambda backend: not backend.serving())
 
 
 def run(request: Request) -> Outcome:
@@ -172,6 +187,7 @@ class _Prober:
         self._given_interface = request.probe_interface
         self._backend = backend
         self._reason = ""
+        self._trusts_all = False
         #: (interface, case) pairs that were offered something before the change.
         self.answered: t.List[t.Tuple[str, ProbeCase]] = []
         self.warnings: t.List[str] = []
@@ -187,14 +203,13 @@ class _Prober:
             reasons = [] if interfaces else ["no interface of this host is served"]
             for interface in interfaces:
                 try:
-                    for case in cases:
-                        if self._offers(interface, case, BASELINE_TIMEOUT):
-                            self.answered.append((interface, case))
-                        elif case is cases[0]:
-                            reasons.append("no offer on %s" % interface)
-                            break
+                    offers = self._offers(interface, cases, BASELINE_TIMEOUT)
                 except probe.ProbeUnavailable as exc:
                     reasons.append(str(exc))
+                    continue
+                self.answered += [(interface, case) for index, case in enumerate(cases) if offers[index]]
+                if not any(offers):
+                    reasons.append("no offer on %s" % interface)
             if self.answered:
                 return
             self._reason = ", ".join(reasons)
@@ -210,8 +225,7 @@ class _Prober:
     def confirm(self) -> t.Dict[str, t.Any]:
         """Every client answered before is answered again, with what it must get. Raises DhcpError."""
         clients = []
-        for interface, case in self.answered:
-            offers = self._offers(interface, case, VERIFY_TIMEOUT, as_expected=True)
+        for interface, case, offers in self._again(as_expected=True):
             if not offers:
                 raise DhcpError(
                     "after the change nothing is offered on %s to a client of: %s" % (interface, case.label)
@@ -221,7 +235,7 @@ class _Prober:
                 "option %s is %s, wanted is %s"
                 % (option_name(code), display(got[code]) if code in got else "missing", display(data))
                 for code, data in sorted(expected.items())
-                if got.get(code) != data
+                if not same_value(code, got.get(code, b""), data)
             ]
             if wrong:
                 raise DhcpError(
@@ -233,28 +247,42 @@ class _Prober:
                     "client": case.label,
                     "interface": interface,
                     "server": offers[-1].server,
-                    "options": {str(code): display(got[code]) for code in sorted(expected)},
+                    "options": {str(code): display(data) for code, data in sorted(expected.items())},
                 }
             )
         return {"performed": bool(clients), "reason": self._reason, "clients": clients}
 
     def confirm_service(self) -> None:
         """Every client answered before the change is answered again, with whatever. Raises DhcpError."""
-        for interface, case in self.answered:
-            if not self._offers(interface, case, VERIFY_TIMEOUT):
+        for interface, case, offers in self._again(as_expected=False):
+            if not offers:
                 raise DhcpError("no offer on %s to a client of: %s" % (interface, case.label))
 
+    def _again(self, as_expected: bool) -> t.Iterator[t.Tuple[str, ProbeCase, t.List[probe.Offer]]]:
+        """Ask on each interface for all clients that were answered there before."""
+        for interface in dict.fromkeys(interface for interface, _case in self.answered):
+            cases = [case for where, case in self.answered if where == interface]
+            offers = self._offers(interface, cases, VERIFY_TIMEOUT, as_expected)
+            for index, case in enumerate(cases):
+                yield interface, case, offers[index]
+
     def _offers(
-        self, interface: str, case: ProbeCase, timeout: float, as_expected: bool = False
-    ) -> t.List[probe.Offer]:
-        """Offers of our own server; the last is as expected, if that is asked for and any is."""
+        self, interface: str, cases: t.Sequence[ProbeCase], timeout: float, as_expected: bool = False
+    ) -> t.List[t.List[probe.Offer]]:
+        """Offers of our own server to each client; the last is as expected, if that is asked for and any is."""
         own = self._backend.server_identifiers()
 
         def is_own(offer: probe.Offer) -> bool:
-            return own is None or self._given_interface is not None or offer.server in own
+            return own is None or self._trusts_all or offer.server in own
 
-        def wanted(offer: probe.Offer) -> bool:
-            expected = case.expected_at(offer.address) if as_expected else {}
-            return is_own(offer) and all(offer.options.get(code) == data for code, data in expected.items())
+        def wanted(index: int, offer: probe.Offer) -> bool:
+            expected = cases[index].expected_at(offer.address) if as_expected else {}
+            return is_own(offer) and all(
+                same_value(code, offer.options.get(code, b""), data) for code, data in expected.items()
+            )
 
-        return [offer for offer in probe.discover(interface, case.client, wanted, timeout) if is_own(offer)]
+        answers = probe.ask(interface, [case.client for case in cases], wanted, timeout)
+        if self._given_interface and not self.answered and not any(is_own(offer) for item in answers for offer in item):
+            # Before the change only: the server may be called otherwise where a person says that it answers.
+            self._trusts_all = True
+        return [[offer for offer in offers if is_own(offer)] for offers in answers]

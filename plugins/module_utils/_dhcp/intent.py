@@ -19,6 +19,9 @@ from .vendors import VENDORS
 
 GLOBAL, SHARED_NETWORK, SUBNET, VENDOR, PHONE = "global", "shared_network", "subnet", "vendor", "phone"
 URL_SCHEMES = ("http", "https", "tftp", "ftp")
+#: What a client and a server settle between them.
+_PROTOCOL_OPTIONS = frozenset((*range(50, 62), 82))
+VLAN_ID = 132
 #: One DHCP option; longer values would be split (RFC 3396), which phones do not put together again.
 MAX_VALUE_BYTES = 255
 
@@ -65,9 +68,28 @@ def normalize_mac(text: str) -> str:
     return digits
 
 
+def normalize_oui(text: str) -> str:
+    """6 lower-case hexadecimal digits from any usual spelling of the first half of a MAC address. Raises ValueError."""
+    digits = re.sub(r"[:.\-\s]", "", text).lower()
+    if not re.match(r"^[0-9a-f]{6}$", digits):
+        raise ValueError("%s is not an OUI (the first 6 hexadecimal digits of a MAC address)" % text)
+    return digits
+
+
 def vendor_scope(name: str) -> Scope:
     vendor = VENDORS[name]
     return Scope(VENDOR, name, vendor.option60_prefixes, vendor.ouis)
+
+
+def vendor_url(name: str, url: t.Optional[str], vendor_urls: t.Mapping[str, str]) -> str:
+    """What a vendor's phones are told: its own URL or the common one, with what it needs behind a folder."""
+    value = vendor_urls.get(name) or folder_url(url)
+    return value + VENDORS[name].url_suffix if value.endswith("/") else value
+
+
+def folder_url(url: t.Optional[str]) -> str:
+    """The common URL is a folder."""
+    return url + "/" if url and not url.endswith("/") else url or ""
 
 
 def _url_fault(url: str) -> t.Optional[str]:
@@ -83,13 +105,9 @@ def _url_fault(url: str) -> t.Optional[str]:
     return None
 
 
-def _vendor_settings(
-    url: t.Optional[str],
-    vendors: t.Sequence[str],
-    vendor_urls: t.Mapping[str, str],
-    fallback: bool,
-    faults: t.List[str],
-) -> t.List[OptionSetting]:
+def url_faults(url: t.Optional[str], vendors: t.Sequence[str], vendor_urls: t.Mapping[str, str]) -> t.List[str]:
+    """What is wrong with the URLs for these vendors."""
+    faults = []
     for where, value in [("url", url)] + [("vendor_urls.%s" % name, vendor_urls[name]) for name in sorted(vendor_urls)]:
         fault = _url_fault(value) if value else ("is empty" if where != "url" else None)
         if fault:
@@ -103,14 +121,16 @@ def _vendor_settings(
     missing = [name for name in vendors if name not in vendor_urls]
     if missing and not url:
         faults.append("vendors: url is needed for %s (or a vendor_urls entry for each)" % ", ".join(missing))
-    if faults:
-        return []
-    folder = url if not url or url.endswith("/") else url + "/"
+    return faults
+
+
+def _vendor_settings(
+    url: t.Optional[str], vendors: t.Sequence[str], vendor_urls: t.Mapping[str, str], fallback: bool
+) -> t.List[OptionSetting]:
+    folder = folder_url(url)
     settings = [OptionSetting(GLOBAL_SCOPE, 66, folder, encode(folder, "string"))] if folder and fallback else []
     for name in dict.fromkeys(vendors):
-        value = vendor_urls.get(name) or folder or ""
-        if value.endswith("/"):
-            value += VENDORS[name].url_suffix
+        value = vendor_url(name, url, vendor_urls)
         settings += [
             OptionSetting(vendor_scope(name), code, value, encode(value, "string"))
             for code in VENDORS[name].url_options
@@ -118,7 +138,7 @@ def _vendor_settings(
     return settings
 
 
-_SCOPE_KEYS = ("shared_network", "subnet", "vendor", "vendor_class", "mac")
+_SCOPE_KEYS = ("shared_network", "subnet", "vendor", "vendor_class", "oui", "mac")
 
 
 def _scope_of(entry: t.Mapping[str, t.Any]) -> Scope:
@@ -143,11 +163,14 @@ def _scope_of(entry: t.Mapping[str, t.Any]) -> Scope:
         if not value.isascii() or not value.isprintable():
             raise ValueError("vendor_class: only printable ASCII characters can be compared")
         return Scope(VENDOR, "option 60 " + value, (value,))
+    if key == "oui":
+        oui = normalize_oui(value)
+        return Scope(VENDOR, "OUI " + oui, (), (oui,))
     return Scope(PHONE, normalize_mac(value))
 
 
-def _explicit_setting(entry: t.Mapping[str, t.Any]) -> OptionSetting:
-    scope = _scope_of(entry)
+def encoded(entry: t.Mapping[str, t.Any], vendor: t.Optional[str] = None) -> t.Tuple[int, t.Optional[bytes]]:
+    """Code and bytes of an entry with `code` or `name`, `value` (None: no bytes) and `encoding`. Raises ValueError."""
     code, name = entry.get("code"), entry.get("name")
     if name:
         if name not in CODES:
@@ -159,19 +182,34 @@ def _explicit_setting(entry: t.Mapping[str, t.Any]) -> OptionSetting:
         code = CODES[name]
     if code is None:
         raise ValueError("code or name is needed")
-    if not 1 <= code <= 254 or code in (50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 82):
-        raise ValueError("code %d cannot be set: it is outside 1..254 or belongs to the protocol itself" % code)
+    if not 1 <= code <= 254:
+        raise ValueError("code %d is outside 1..254" % code)
+    if entry.get("value") is None:
+        return code, None
     encoding = entry.get("encoding") or "auto"
-    value = str(entry.get("value") or "")
+    value = str(entry["value"])
+    if encoding == "auto":
+        encoding = VENDORS[vendor].encodings.get(code, default_encoding(code)) if vendor else default_encoding(code)
     try:
-        data = encode(value, default_encoding(code) if encoding == "auto" else encoding)
+        data = encode(value, encoding)
     except ValueError as exc:
         raise ValueError("option %s, value %s: %s" % (option_name(code), value, exc)) from None
+    if code == VLAN_ID and value.isdigit() and not 1 <= int(value, 10) <= 4094:
+        raise ValueError("option %s, value %s: a VLAN is a number from 1 to 4094" % (option_name(code), value))
     if len(data) > MAX_VALUE_BYTES:
         raise ValueError(
             "option %s: %d bytes; phones read at most %d" % (option_name(code), len(data), MAX_VALUE_BYTES)
         )
-    return OptionSetting(scope, code, value, data)
+    return code, data
+
+
+def _explicit_setting(entry: t.Mapping[str, t.Any]) -> OptionSetting:
+    scope = _scope_of(entry)
+    value = str(entry.get("value") or "")
+    code, data = encoded(dict(entry, value=value), entry.get("vendor"))
+    if code in _PROTOCOL_OPTIONS:
+        raise ValueError("code %d cannot be set: it belongs to the protocol itself" % code)
+    return OptionSetting(scope, code, value, data or b"")
 
 
 def build_intent(
@@ -185,10 +223,11 @@ def build_intent(
 
     Raises DhcpError with every fault found.
     """
-    faults: t.List[str] = []
+    urls = vendor_urls or {}
+    faults = url_faults(url, vendors, urls)
     settings = {
         (item.scope, item.code): item
-        for item in _vendor_settings(url, vendors, vendor_urls or {}, global_fallback, faults)
+        for item in (_vendor_settings(url, vendors, urls, global_fallback) if not faults else ())
     }
     seen: t.Dict[t.Tuple[Scope, int], int] = {}
     for index, entry in enumerate(options):

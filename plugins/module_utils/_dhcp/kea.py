@@ -19,13 +19,16 @@ import time
 import typing as t
 
 from . import files, kea_process
-from .backend import Backend, Plan, Target
+from .backend import Answer, Backend, Plan, SetOption, Target
 from .errors import DhcpError
 from .intent import OptionSetting, Scope
 from .kea_config import KeaConfiguration
 from .kea_entries import CLASS, RANKS, carried_by_plan, carried_by_server, class_name
-from .kea_precedence import admin_options, hidden_settings, probe_cases
+from .kea_levels import options_of
+from .kea_precedence import Precedence
+from .kea_report import KeaReport
 from .kea_text import Node
+from .probe import Client
 from .processes import Process
 
 DEFAULT_CONFIG_FILE = "/etc/kea/kea-dhcp4.conf"
@@ -67,6 +70,10 @@ class KeaBackend(Backend):
         if not self._version:
             self._version = kea_process.version(self._binary)
         return self._version
+
+    @property
+    def control_socket(self) -> t.Optional[str]:
+        return self._socket.path if self._socket is not None else None
 
     @property
     def running(self) -> bool:
@@ -131,10 +138,18 @@ class KeaBackend(Backend):
         plan = Plan(settings=draft.settings, changes=draft.changes, conflicts=draft.conflicts)
         if self._running_config is not None:
             plan.running_differs = carried_by_server(self._running_config) != carried_by_plan(plan.settings)
-        admins = admin_options(draft.dhcp4)
-        plan.hidden = hidden_settings(plan.settings, admins)
-        plan.probes = probe_cases(plan.settings, admins)
+        precedence = Precedence(draft.dhcp4)
+        plan.hidden = precedence.hidden(plan.settings)
+        plan.probes = precedence.probe_cases(plan.settings)
         return plan
+
+    # --- what stands there today ---
+
+    def set_options(self) -> t.List[SetOption]:
+        return KeaReport(t.cast("KeaConfiguration", self._files)).set_options()
+
+    def answer(self, code: int, client: Client, subnet: t.Optional[str] = None) -> Answer:
+        return KeaReport(t.cast("KeaConfiguration", self._files)).answer(code, client, subnet)
 
     # --- check, apply, verify, restore ---
 
@@ -216,7 +231,7 @@ class KeaBackend(Backend):
         return list(dict.fromkeys(names))[:MAX_PROBE_INTERFACES]
 
     def server_identifiers(self) -> t.Optional[t.FrozenSet[str]]:
-        if any(item.code == 54 for item in admin_options(self._dhcp4)):
+        if any(item.code == 54 for item in options_of(self._dhcp4)):
             return None
         try:
             with open("/proc/self/net/fib_trie", encoding="ascii") as stream:

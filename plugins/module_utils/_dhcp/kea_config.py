@@ -51,6 +51,7 @@ class KeaConfiguration:
         self.config_file = config_file
         self._cwd = cwd
         self.dhcp4, self._texts = self._parse({})
+        self._all_texts: Texts = {}
 
     # --- reading ---
 
@@ -93,6 +94,20 @@ class KeaConfiguration:
                 '%s holds no "Dhcp4" object; is it the configuration of Kea\'s DHCPv4 server?' % self.config_file
             )
         return dhcp4, reader.texts
+
+    def whole(self) -> Node:
+        """Dhcp4 as the server reads it, our own files among it."""
+        reader = kea_text.Reader(self._load, lambda path: False)
+        try:
+            dhcp4 = reader.read(self.config_file).get("Dhcp4")
+        except kea_text.TextFault as exc:
+            raise DhcpError("the configuration is invalid: %s" % exc) from exc
+        self._all_texts = reader.texts
+        return t.cast("Node", dhcp4)
+
+    def where(self, node: Node) -> str:
+        """`file:line` of a value in the tree of `whole`."""
+        return "%s:%d" % (self._full(node.source), kea_text.line_of(self._all_texts[node.source], node.start))
 
     def _place(self, dhcp4: Node, scope: Scope) -> t.Tuple[Node, str]:
         """The object in which the scope's array is, and the array's key. Raises DhcpError where there is none."""

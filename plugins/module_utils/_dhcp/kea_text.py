@@ -39,6 +39,8 @@ class Include:
 
     path: str
     source: str
+    #: How many values stand before it.
+    position: int = 0
     after_value: bool = False
     before_value: bool = False
 
@@ -201,7 +203,7 @@ class Reader:
                 after_value, last_own = False, None
             elif self._next.kind == "own":
                 token = self._take()
-                last_own = Include(token.value, token.source, after_value)
+                last_own = Include(token.value, token.source, len(elements), after_value)
                 node.includes.append(last_own)
             else:
                 if last_own is not None:

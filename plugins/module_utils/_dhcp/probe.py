@@ -3,15 +3,22 @@
 #
 # PRIVATE to this collection: may change at any time.
 
-"""Ask a DHCP server what it would offer a certain client.
+"""Ask the DHCP servers of a network what they would offer certain clients.
 
-Only DHCPDISCOVER is sent, never a REQUEST, so no server allocates anything for good. Frames are sent and read on a
-packet socket that sees outgoing frames too: the probe therefore works on the very interface the server listens on (a
-server with raw sockets sees our frame leave, and we see its answer leave) as well as from a neighbouring host.
+Only DHCPDISCOVER is sent, never a REQUEST, so no server allocates anything for good. Answers are read on a packet
+socket that sees outgoing frames too, so port 68, and whoever holds it, is left alone. It works from a neighbouring
+host as well as on the server itself, where what is sent must go two ways:
+
+* A frame on the packet socket. Kea and dhcpd, which listen on packet sockets, see it leave this host.
+* dnsmasq listens on a UDP socket, to which no frame comes that leaves. A broadcast from a UDP socket does: the kernel
+  loops it back. It is sent too where somebody listens on port 67 of every address.
+
+Kea with "dhcp-socket-type": "udp" has a socket that hears neither: it serves relay agents only, so one is played.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -19,25 +26,29 @@ import socket
 import struct
 import time
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import replace
 
+from .packets import (
+    ETH_P_IP,
+    SERVER_PORT,
+    Client,
+    Offer,
+    build_discover,
+    build_frame,
+    parse_offer,
+    payload_of,
+    transaction_of,
+)
+
+__all__ = ["Client", "Offer", "ProbeUnavailable", "ask", "discover"]
 ETH_P_ALL = 0x0003
-ETH_P_IP = 0x0800
-PACKET_OUTGOING = 4
 SO_ATTACH_FILTER = 26
-BROADCAST_MAC = b"\xff" * 6
-MAGIC_COOKIE = b"\x63\x82\x53\x63"
-BOOTREQUEST, BOOTREPLY = 1, 2
-DHCPDISCOVER, DHCPOFFER = 1, 2
-OPTION_PAD, OPTION_END = 0, 255
-OPTION_OVERLOAD, OPTION_MESSAGE_TYPE, OPTION_SERVER_ID, OPTION_REQUEST_LIST, OPTION_VENDOR_CLASS = 52, 53, 54, 55, 60
-#: What nearly every client asks for, without the options a phone would ask for.
-PLAIN_REQUEST_LIST = (1, 3, 6, 15, 42)
-# A filter for the kernel, which keeps IPv4/UDP frames to port 68 only:
-# ldh [12]; jeq ip; ldb [23]; jeq udp; ldh [36]; jeq 68; ret all; ret 0
+RESEND_SECONDS = 0.5
+# A filter for the kernel, which keeps IPv4/UDP frames to ports 67 and 68 only:
+# ldh [12]; jeq ip; ldb [23]; jeq udp; ldxb 4*([14]&0xf); ldh [x+16]; jeq 68; jeq 67; ret all; ret 0
 _FILTER = (
-    (0x28, 0, 0, 12), (0x15, 0, 5, ETH_P_IP), (0x30, 0, 0, 23), (0x15, 0, 3, 17), (0x28, 0, 0, 36), (0x15, 0, 1, 68),
-    (0x06, 0, 0, 0xFFFFFFFF), (0x06, 0, 0, 0),
+    (0x28, 0, 0, 12), (0x15, 0, 7, ETH_P_IP), (0x30, 0, 0, 23), (0x15, 0, 5, 17), (0xB1, 0, 0, 14), (0x48, 0, 0, 16),
+    (0x15, 1, 0, 68), (0x15, 0, 1, 67), (0x06, 0, 0, 0xFFFFFFFF), (0x06, 0, 0, 0),
 )  # fmt: skip
 
 
@@ -45,133 +56,144 @@ class ProbeUnavailable(Exception):
     """This host cannot probe on that interface (no privilege, no such interface, not Ethernet)."""
 
 
-@dataclass(frozen=True)
-class Client:
-    """Whom the probe plays. `request_list` None sends no option 55 at all, as some old phones do."""
+class _Interface:
+    """The clients' side of an interface: DISCOVERs go out as a phone's would, and every answer there is seen."""
 
-    mac: str
-    vendor_class: t.Optional[str] = None
-    request_list: t.Optional[t.Tuple[int, ...]] = PLAIN_REQUEST_LIST
+    def __init__(self, interface: str) -> None:
+        self.socket, self._source_mac = _packet_socket(interface)
+        self._broadcast: t.Optional[socket.socket] = None
+        if len(self._source_mac) != 6:
+            self.close()
+            raise ProbeUnavailable("interface %s is not an Ethernet interface" % interface)
+        if _somebody_hears_broadcasts():
+            self._broadcast = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._broadcast.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            self._broadcast.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
 
+    def send(self, client: Client, transaction: int) -> None:
+        payload = build_discover(client, transaction)
+        self.socket.send(build_frame(payload, self._source_mac))
+        if self._broadcast is not None:
+            with contextlib.suppress(OSError):  # A firewall may forbid it; the frame is out all the same.
+                self._broadcast.sendto(payload, ("255.255.255.255", SERVER_PORT))
 
-@dataclass(frozen=True)
-class Offer:
-    """One DHCPOFFER. Options are raw bytes by code; `sname` and `file` are the BOOTP fields, cut at the first NUL."""
-
-    server: str
-    address: str
-    next_server: str
-    sname: bytes
-    file: bytes
-    options: t.Dict[int, bytes] = field(default_factory=dict)
-
-
-def build_discover(client: Client, transaction: int) -> bytes:
-    """The BOOTP payload of a DHCPDISCOVER; the broadcast flag is set because the probe has no address."""
-    mac = bytes.fromhex(client.mac.replace(":", "").replace("-", "").replace(".", ""))
-    options = [bytes((OPTION_MESSAGE_TYPE, 1, DHCPDISCOVER))]
-    if client.vendor_class:
-        value = client.vendor_class.encode("utf-8")
-        options.append(bytes((OPTION_VENDOR_CLASS, len(value))) + value)
-    if client.request_list is not None:
-        options.append(bytes((OPTION_REQUEST_LIST, len(client.request_list))) + bytes(client.request_list))
-    head = struct.pack("!BBBBIHH", BOOTREQUEST, 1, 6, 0, transaction, 0, 0x8000) + bytes(16)
-    payload = head + mac.ljust(16, b"\0") + bytes(64 + 128) + MAGIC_COOKIE + b"".join(options) + bytes((OPTION_END,))
-    return payload.ljust(300, b"\0")  # RFC 1542: never shorter than a BOOTP packet
+    def close(self) -> None:
+        self.socket.close()
+        if self._broadcast is not None:
+            self._broadcast.close()
 
 
-def _parse_options(data: bytes, into: t.Dict[int, bytes]) -> None:
-    position = 0
-    while position < len(data):
-        code = data[position]
-        if code == OPTION_PAD:
-            position += 1
-            continue
-        if code == OPTION_END or position + 1 >= len(data):
-            return
-        length = data[position + 1]
-        # RFC 3396: an option that occurs again goes on where it left off.
-        into[code] = into.get(code, b"") + data[position + 2 : position + 2 + length]
-        position += 2 + length
+class _RelayAgent:
+    """A relay agent's side of a server. The answer goes to the agent's address, and is seen where it leaves."""
+
+    def __init__(self, address: str, server: str) -> None:
+        self.socket, _mac = _packet_socket("")
+        self._address, self._server = address, server
+        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def send(self, client: Client, transaction: int) -> None:
+        self._udp.sendto(build_discover(client, transaction, self._address), (self._server, SERVER_PORT))
+
+    def close(self) -> None:
+        self.socket.close()
+        self._udp.close()
 
 
-def parse_offer(payload: bytes, transaction: int) -> t.Optional[Offer]:
-    """The offer in a BOOTP payload, or None when it is something else or for somebody else."""
-    if len(payload) < 240 or payload[0] != BOOTREPLY or payload[236:240] != MAGIC_COOKIE:
-        return None
-    if struct.unpack_from("!I", payload, 4)[0] != transaction:
-        return None
-    options: t.Dict[int, bytes] = {}
-    _parse_options(payload[240:], options)
-    sname, file = payload[44:108], payload[108:236]
-    overload = options.get(OPTION_OVERLOAD, b"\0")[0]
-    if overload & 1:
-        _parse_options(file, options)
-        file = b""
-    if overload & 2:
-        _parse_options(sname, options)
-        sname = b""
-    if options.get(OPTION_MESSAGE_TYPE) != bytes((DHCPOFFER,)):
-        return None
-    server = options.get(OPTION_SERVER_ID, b"")
-    return Offer(
-        server=socket.inet_ntoa(server) if len(server) == 4 else "",
-        address=socket.inet_ntoa(payload[16:20]),
-        next_server=socket.inet_ntoa(payload[20:24]),
-        sname=sname.split(b"\0", 1)[0],
-        file=file.split(b"\0", 1)[0],
-        options=options,
-    )
-
-
-def _checksum(data: bytes) -> int:
-    if len(data) % 2:
-        data += b"\0"
-    total: int = sum(struct.unpack("!%dH" % (len(data) // 2), data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
-
-
-def build_frame(payload: bytes, source_mac: bytes) -> bytes:
-    """Ethernet, IPv4 (0.0.0.0 to broadcast) and UDP (68 to 67) around a BOOTP payload."""
-    addresses = bytes(4) + b"\xff" * 4
-    udp_length = 8 + len(payload)
-    udp = struct.pack("!HHHH", 68, 67, udp_length, 0) + payload
-    udp_sum = _checksum(addresses + struct.pack("!BBH", 0, 17, udp_length) + udp) or 0xFFFF
-    udp = udp[:6] + struct.pack("!H", udp_sum) + payload
-    header = struct.pack("!BBHHHBBH", 0x45, 0x10, 20 + udp_length, 0, 0, 64, 17, 0) + addresses
-    header = header[:10] + struct.pack("!H", _checksum(header)) + header[12:]
-    return BROADCAST_MAC + source_mac + struct.pack("!H", ETH_P_IP) + header + udp
-
-
-def _payload_of(frame: bytes) -> bytes:
-    if len(frame) < 42:
-        return b""
-    return frame[14 + (frame[14] & 0x0F) * 4 + 8 :]
-
-
-def _open(interface: str) -> t.Tuple[socket.socket, bytes]:
+def _packet_socket(interface: str) -> t.Tuple[socket.socket, bytes]:
+    """A socket that sees DHCP frames of the interface (empty: of all), in and out, and its hardware address."""
     packet_family = getattr(socket, "AF_PACKET", None)
     if packet_family is None:
         raise ProbeUnavailable("this system has no packet sockets")
     try:
-        sock = socket.socket(packet_family, socket.SOCK_RAW, 0)
+        sock = socket.socket(packet_family, socket.SOCK_RAW, 0 if interface else socket.htons(ETH_P_ALL))
     except PermissionError as exc:
         raise ProbeUnavailable("probing needs root (CAP_NET_RAW)") from exc
     try:
         program = b"".join(struct.pack("HBBI", *row) for row in _FILTER)
         buffer = ctypes.create_string_buffer(program)
         sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(_FILTER), ctypes.addressof(buffer)))
-        sock.bind((interface, ETH_P_ALL))
-        source_mac = sock.getsockname()[4]
+        if interface:
+            sock.bind((interface, ETH_P_ALL))
+        return sock, sock.getsockname()[4]
     except OSError as exc:
         sock.close()
         raise ProbeUnavailable("interface %s: %s" % (interface, exc.strerror or exc)) from exc
-    if len(source_mac) != 6:
-        sock.close()
-        raise ProbeUnavailable("interface %s is not an Ethernet interface" % interface)
-    return sock, source_mac
+
+
+def _somebody_hears_broadcasts() -> bool:
+    """Is port 67 of every address open here? Kea binds single addresses, which no broadcast reaches."""
+    try:
+        with open("/proc/self/net/udp", encoding="ascii") as stream:
+            return any(line.split()[1] == "00000000:%04X" % SERVER_PORT for line in stream.readlines()[1:])
+    except (OSError, IndexError):
+        return True  # Better a frame too many than a server not heard.
+
+
+Wanted = t.Callable[[int, Offer], bool]
+
+
+def ask(
+    interface: str,
+    clients: t.Sequence[Client],
+    wanted: t.Optional[Wanted] = None,
+    timeout: float = 2.0,
+    wait: float = 0.0,
+    relay: t.Optional[t.Tuple[str, str]] = None,
+) -> t.List[t.List[Offer]]:
+    """Play all clients on `interface` at once; for each, every offer it was made, in the order they came.
+
+    A client is content with an offer that is `wanted` (given its place in `clients`; default: any offer). Listening
+    ends `wait` seconds after all are content, or when no further client got its first offer for `timeout` seconds: a
+    server that pings each address before it offers it makes the others wait. With `relay` (the addresses of a relay
+    agent and of the server), one is played instead, and `interface` is not looked at. Without `wait`, the offer that
+    made a client content is its last.
+
+    Raises ProbeUnavailable when this host cannot probe there.
+    """
+    first = int.from_bytes(os.urandom(4), "big")
+    transactions = {(first + index) & 0xFFFFFFFF: index for index in range(len(clients))}
+    offers: t.List[t.List[Offer]] = [[] for _client in clients]
+    waiting = dict(transactions)
+    where = "relay agent %s, server %s" % relay if relay else "interface %s" % interface
+    try:
+        side: t.Union[_Interface, _RelayAgent] = _RelayAgent(*relay) if relay else _Interface(interface)
+    except OSError as exc:
+        raise ProbeUnavailable("%s: %s" % (where, exc.strerror or exc)) from exc
+    try:
+        start = time.monotonic()
+        end, next_send = start + timeout, start
+        while waiting or wait > 0:
+            now = time.monotonic()
+            if now >= end:
+                break
+            if waiting and now >= next_send:
+                for transaction, index in waiting.items():
+                    side.send(clients[index], transaction)
+                next_send = now + RESEND_SECONDS
+            pause = min(end, next_send if waiting else end) - time.monotonic()
+            if not select.select([side.socket], [], [], max(pause, 0))[0]:
+                continue
+            payload = payload_of(side.socket.recv(65535))
+            transaction = transaction_of(payload) or 0
+            offer = parse_offer(payload, transaction) if transaction in transactions else None
+            if offer is None:
+                continue
+            index, now = transactions[transaction], time.monotonic()
+            if offer in offers[index] or (wait <= 0 and transaction not in waiting):
+                continue
+            offers[index].append(replace(offer, seconds=round(now - start, 4)))
+            if transaction in waiting:
+                if len(offers[index]) == 1:
+                    end = max(end, now + timeout)
+                if wanted is None or wanted(index, offer):
+                    del waiting[transaction]
+                    if not waiting:
+                        end = now + wait
+    except OSError as exc:
+        raise ProbeUnavailable("%s: %s" % (where, exc.strerror or exc)) from exc
+    finally:
+        side.close()
+    return offers
 
 
 def discover(
@@ -179,36 +201,10 @@ def discover(
     client: Client,
     wanted: t.Optional[t.Callable[[Offer], bool]] = None,
     timeout: float = 2.0,
-    resend: float = 0.5,
 ) -> t.List[Offer]:
-    """Send DHCPDISCOVER on `interface` until an offer is `wanted` (default: any offer) or `timeout` seconds are over.
+    """`ask` for one client: every offer, the wanted one last."""
 
-    Returns every offer seen, the wanted one last. Several servers may answer; each offer names its server.
-    Raises ProbeUnavailable when this host cannot probe there.
-    """
-    transaction = struct.unpack("!I", os.urandom(4))[0]
-    sock, source_mac = _open(interface)
-    frame = build_frame(build_discover(client, transaction), source_mac)
-    offers: t.List[Offer] = []
-    try:
-        end = time.monotonic() + timeout
-        next_send = 0.0
-        while time.monotonic() < end:
-            if time.monotonic() >= next_send:
-                sock.send(frame)
-                next_send = time.monotonic() + resend
-            wait = min(end, next_send) - time.monotonic()
-            if not select.select([sock], [], [], max(wait, 0))[0]:
-                continue
-            offer = parse_offer(_payload_of(sock.recv(65535)), transaction)
-            if offer is None:
-                continue
-            if offer not in offers:
-                offers.append(offer)
-            if wanted is None or wanted(offer):
-                break
-    except OSError as exc:
-        raise ProbeUnavailable("interface %s: %s" % (interface, exc.strerror or exc)) from exc
-    finally:
-        sock.close()
-    return offers
+    def content(_index: int, offer: Offer) -> bool:
+        return wanted is None or wanted(offer)
+
+    return ask(interface, [client], content, timeout)[0]

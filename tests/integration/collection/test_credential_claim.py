@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from autoprovd.model import SecretClass, SecretKey
-from autoprovd.release import place
-from autoprovd.sealing import load_keyring
+from autoprovd.sealing import load_keyring, place
 from tests.integration.collection.conftest import Service, running_service
 from tests.integration.collection.playbooks import EACH_CORE, HERE, Core, Ran, core_of, events, new_phone, run_playbook
 

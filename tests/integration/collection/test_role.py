@@ -103,6 +103,7 @@ def changed(output: str) -> int:
 
 
 @pytest.mark.root
+@pytest.mark.timeout(900)
 def test_from_a_fresh_host_to_a_running_service(appliance: Appliance) -> None:
     """Check mode first, then the run, then the same run again: a story, since each step needs the one before."""
     status, output = appliance.configure("--check", "--diff")

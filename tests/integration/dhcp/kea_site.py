@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from .sites import SBIN, Site
+from .chroots import ANSIBLE, Chroot
+from .sites import REPOSITORY, SBIN, Site
 
 KEA = shutil.which("kea-dhcp4", path=SBIN)
 RUNTIME = Path("/run/kea")  # the only place where Kea 2.6 and later accept a control socket
@@ -39,6 +41,7 @@ class KeaSite(Site):
 
     def __init__(self, folder: Path, prefix: str) -> None:
         super().__init__(folder, prefix)
+        self.chroot: Chroot | None = None
         self.config = folder / "kea-dhcp4.conf"
         self.leases = folder / "leases"
         self.socket = RUNTIME / f"{prefix}.sock"
@@ -52,10 +55,35 @@ class KeaSite(Site):
         if not RUNTIME.exists():
             RUNTIME.mkdir(mode=0o750)
 
+    def settle_in(self, chroot: Chroot) -> None:
+        """Let the server's host be another Debian."""
+        self.chroot = chroot
+        self.python, self.python_path = "/usr/bin/python3", f"{REPOSITORY}/collections:{ANSIBLE}"
+
     def tear_down(self) -> None:
         super().tear_down()
-        for path in RUNTIME.glob(f"{self.prefix}*"):
-            path.unlink()
+        if self.chroot is None:
+            for path in RUNTIME.glob(f"{self.prefix}*"):
+                path.unlink()
+
+    def inside(self, *command: str) -> list[str]:
+        """A command as the server's host runs it: in the chroot, where there is one."""
+        return self.chroot.enter(self.server, *command) if self.chroot is not None else super().inside(*command)
+
+    def outside(self, path: Path | str) -> Path:
+        """A path of the server's host as this process reaches it."""
+        return self.chroot.outside(path) if self.chroot is not None else Path(path)
+
+    def version(self) -> tuple[int, ...]:
+        """As in (2, 6, 3)."""
+        done = subprocess.run(self.inside("kea-dhcp4", "-v"), capture_output=True, text=True, check=True)
+        return tuple(int(part) for part in done.stdout.strip().split("."))
+
+    def hook(self, name: str) -> Path:
+        """The path, inside, of one of Kea's hook libraries."""
+        root = self.outside("/")
+        (found,) = root.glob(f"usr/lib/*/kea/hooks/libdhcp_{name}.so")
+        return Path("/") / found.relative_to(root)
 
     def write(self, text: str = CONFIG) -> str:
         """Write the configuration; %(socket)s in it is this site's control socket."""
@@ -65,10 +93,11 @@ class KeaSite(Site):
 
     def start(self) -> None:
         """Start Kea and wait for its control socket."""
-        self.socket.unlink(missing_ok=True)  # Kea leaves it behind
+        socket = self.outside(self.socket)
+        socket.unlink(missing_ok=True)  # Kea leaves it behind
         self.launch(
-            [str(KEA), "-c", str(self.config)],
-            self.socket.exists,
+            ["kea-dhcp4", "-c", str(self.config)],
+            socket.exists,
             KEA_LOCKFILE_DIR="none",
             KEA_PIDFILE_DIR=str(self.folder),
             KEA_DHCP_DATA_DIR=str(self.leases),  # from Kea 2.6 on, leases may be nowhere else

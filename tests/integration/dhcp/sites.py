@@ -44,6 +44,9 @@ class Site:
 
     program: ClassVar[str]
     package: ClassVar[str]
+    #: What modules are run with.
+    python = sys.executable
+    python_path = str(REPOSITORY / "collections")
 
     def __init__(self, folder: Path, prefix: str) -> None:
         self.folder = folder
@@ -89,12 +92,14 @@ class Site:
         for name in (self.server, self.client):
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
+    def inside(self, *command: str) -> list[str]:
+        """A command as the server's host runs it."""
+        return ["ip", "netns", "exec", self.server, *command]
+
     def launch(self, command: list[str], ready: Callable[[], bool], **environment: str) -> None:
         """Start the server in its namespace and wait until it is ready."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                ["ip", "netns", "exec", self.server, *command], stdout=log, stderr=log, env=os.environ | environment
-            )
+            self.process = subprocess.Popen(self.inside(*command), stdout=log, stderr=log, env=os.environ | environment)
         end = time.monotonic() + 10
         while not ready():
             assert self.process.poll() is None, self.log.read_text()
@@ -110,15 +115,16 @@ class Site:
 
     def module(self, name: str = "dhcp_options", check: bool = False, **arguments: Any) -> Answer:
         """Run a module itself, in the server's network namespace, with its real argument specification."""
-        arguments = {"config_file": str(self.config), **arguments}
+        if name != "dhcp_probe":  # which asks from the network
+            arguments = {"config_file": str(self.config), **arguments}
         arguments |= {"_ansible_check_mode": check, "_ansible_diff": True, "_ansible_remote_tmp": str(self.folder)}
         done = subprocess.run(
-            ["ip", "netns", "exec", self.server, sys.executable, "-m", f"{MODULES}.{name}"],
+            self.inside(self.python, "-m", f"{MODULES}.{name}"),
             input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
             capture_output=True,
             text=True,
             check=False,
-            env=dict(os.environ, PYTHONPATH=str(REPOSITORY / "collections"), PYTHONWARNINGS="ignore"),
+            env=dict(os.environ, PYTHONPATH=self.python_path, PYTHONWARNINGS="ignore"),
             timeout=120,
         )
         assert "Traceback" not in done.stderr, done.stderr

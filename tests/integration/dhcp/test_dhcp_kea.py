@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,12 @@ PHONES = {
     "a Maxwell": (("589ec6000001", None), {66: URL + "%MACD.xml", 114: URL + "%MACD.xml"}),
     "somebody else": (("020000000001", "MSFT 5.0"), {66: URL}),
 }
+
+
+@pytest.fixture
+def site(each_kea: KeaSite) -> KeaSite:
+    """Everything here holds for each generation of Kea."""
+    return each_kea
 
 
 def phone_options(site: KeaSite, *client: Any) -> dict[int, str]:
@@ -206,10 +211,10 @@ def test_a_reload_that_fails_is_undone(site: KeaSite) -> None:
 
 def test_a_wrong_offer_is_undone(site: KeaSite) -> None:
     """A hook of the administrator's overrides option 66: nothing in the files tells, only the offer does."""
-    hooks = list(Path("/usr/lib").glob("*/kea/hooks/libdhcp_flex_option.so"))
-    if not hooks:
-        pytest.skip("needs Kea's hook library flex_option: apt-get install kea-common")
-    hook = {"library": str(hooks[0]), "parameters": {"options": [{"code": 66, "supersede": "'hooked'"}]}}
+    hook = {
+        "library": str(site.hook("flex_option")),
+        "parameters": {"options": [{"code": 66, "supersede": "'hooked'"}]},
+    }
     text = site.config.read_text()
     site.write(text.replace('"option-data"', f'"hooks-libraries": [ {json.dumps(hook)} ], "option-data"'))
     site.stop()
@@ -256,7 +261,7 @@ def test_files_ahead_of_the_server_are_loaded(site: KeaSite) -> None:
 
 
 def test_no_control_socket(site: KeaSite) -> None:
-    site.socket.unlink()
+    site.outside(site.socket).unlink()
     refused = site.module(url=URL)
     assert refused.code == 1
     assert f"nobody answers on its control socket {site.socket}" in refused.message
@@ -265,7 +270,7 @@ def test_no_control_socket(site: KeaSite) -> None:
     lines = site.config.read_text().splitlines(keepends=True)
     site.config.write_text("".join(line for line in lines if "control-socket" not in line))
     environment_free = subprocess.Popen(
-        ["ip", "netns", "exec", site.server, "kea-dhcp4", "-c", str(site.config)],
+        site.inside("kea-dhcp4", "-c", str(site.config)),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "KEA_LOCKFILE_DIR": "none", "KEA_PIDFILE_DIR": str(site.folder)},
@@ -315,54 +320,3 @@ def test_modes_and_owners_stay(site: KeaSite) -> None:
     for name in site.files():
         status = (site.folder / name).stat()
         assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (65534, 65534, 0o640), name
-
-
-def test_as_a_task(site: KeaSite, checkout_environment: dict[str, str]) -> None:
-    """The way people call it: ansible-playbook, check then run then run again, with a diff."""
-    play = [
-        {
-            "hosts": "localhost",
-            "connection": "local",
-            "gather_facts": False,
-            "vars": {"ansible_python_interpreter": sys.executable},
-            "tasks": [
-                {
-                    "name": "Tell phones",
-                    "autoprov.appliance.dhcp_options": {
-                        "url": URL,
-                        "vendors": VENDORS,
-                        "config_file": str(site.config),
-                    },
-                }
-            ],
-        }
-    ]
-    playbook = site.folder / "play.yml"
-    playbook.write_text(json.dumps(play))
-
-    def run(*flags: str) -> str:
-        command = [
-            "ip",
-            "netns",
-            "exec",
-            site.server,
-            "ansible-playbook",
-            "-i",
-            "localhost,",
-            "--diff",
-            *flags,
-            str(playbook),
-        ]
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=checkout_environment, check=False, timeout=120
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    checked = run("--check")
-    assert "changed=1" in checked
-    assert f'+        <?include "{site.folder}/autoprov-kea-dhcp4-options.json"?>' in checked
-    assert "our clock" not in checked, "the administrator's lines are not shown"
-    assert "changed=1" in run()
-    assert phone_options(site, "020000000001", "snomD785") == {66: URL}
-    assert "changed=0" in run()

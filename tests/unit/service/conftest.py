@@ -23,7 +23,7 @@ from autoprovd.clock import Clock
 from autoprovd.directory import Directory
 from autoprovd.keys import Keys
 from autoprovd.lending import Lending
-from autoprovd.neighbours import Neighbours
+from autoprovd.neighbours import Neighbours, Sight
 from autoprovd.overview import Overview
 from autoprovd.release import Release
 from autoprovd.sealing import Keyring
@@ -31,7 +31,8 @@ from autoprovd.site import Site
 from autoprovd.store import Store
 from autoprovd.store.schema import metadata
 from autoprovd.tokens import Tokens
-from autoprovd.web import api, phones
+from autoprovd.web import phones
+from autoprovd.web.parts import Parts
 from tests.postgres import Cluster, binaries
 from tests.postgres import folder as postgres_folder
 
@@ -125,9 +126,18 @@ class WrittenNeighbours(Neighbours):
 
     def __init__(self) -> None:
         self.table: dict[str, str] = {}
+        self.network: set[str] = set()
+        """Addresses that have to be in the table."""
+        self.called: list[str] = []
 
     def mac_of(self, address: str) -> str | None:
         return self.table.get(address)
+
+    def look(self, address: str) -> Sight:
+        return Sight(self.mac_of(address), address in self.network)
+
+    def call(self, address: str) -> None:
+        self.called.append(address)
 
 
 class Box:
@@ -152,7 +162,7 @@ class Box:
         self.tokens = Tokens(self.store, self.keyring)
         self.neighbours = WrittenNeighbours()
         self.phone_files = phones.PhoneFiles(self.directory, self.release, self.clock, self.neighbours)
-        self.parts = api.Parts(self.store, self.keyring, self.release, self.site, self.overview, self.tokens)
+        self.parts = Parts(self.store, self.keyring, self.release, self.site, self.overview, self.tokens)
 
     async def get(
         self,

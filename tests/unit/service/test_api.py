@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from autoprovd.appliance import Appliance
+from autoprovd.faults import Refused
 from autoprovd.tokens import Scope, Token
 from autoprovd.web import api
 
@@ -161,3 +165,11 @@ def test_the_audit_is_read_in_pages(local: TestClient) -> None:
     assert [row["seq"] for row in rows] == [1, 2, 3]
     assert local.get("/api/v1/audit", params={"after": 3}).json()["rows"][0]["seq"] == 4
     assert local.get("/api/v1/audit/verify").json()["ok"]
+
+
+def test_an_answer_that_is_no_json_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([httpx.Response(431), httpx.Response(200, text="<html>")])
+    monkeypatch.setattr(httpx.Client, "request", lambda *_arguments, **_named: next(answers))
+    for status in (431, 200):
+        with pytest.raises(Refused, match=f"the service answered {status} and no JSON"):
+            Appliance(tmp_path / "socket").ask("GET", "/phones")

@@ -19,10 +19,11 @@ from sqlalchemy import select, update
 from autoprovd import __main__ as program
 from autoprovd import audit, sealing
 from autoprovd.faults import Refused
+from autoprovd.grants import Claimant
 from autoprovd.keys import Keys, refuse_retirement
 from autoprovd.model import SecretClass, SecretKey
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant, Release
+from autoprovd.release import Release
 from autoprovd.sealing import Keyring
 from autoprovd.site import Site
 from autoprovd.store import fact, set_fact
@@ -91,6 +92,8 @@ def test_a_database_from_before_keeps_its_keys(box: Box, file: Path, exchanged: 
         box.without_triggers(connection)
         connection.exec_driver_sql("DELETE FROM audit")
         connection.exec_driver_sql("DELETE FROM facts WHERE name = 'own_keys'")
+    box.store._seen = None  # as after a restart
+    with box.store.write() as connection:
         audit.append(connection, earlier.audit_key, 1.0, [audit.Event("read", "earlier")] * 3)
     if exchanged:
         sealing.add_key(file)

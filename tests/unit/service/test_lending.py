@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import Connection, event, func, select
+from sqlalchemy import func, select
 
+from autoprovd import audit
 from autoprovd.faults import Refused
+from autoprovd.grants import MOST_LENDINGS, Claimant, Grant, grants_of
 from autoprovd.lending import Account
 from autoprovd.model import Audience, SecretClass, SecretKey
 from autoprovd.policy import Proof
-from autoprovd.release import MOST_LENDINGS, Claimant, Grant, grants_of
 from autoprovd.site import Selection
 from autoprovd.store.schema import audit as audit_table
 from autoprovd.store.schema import grants
@@ -295,21 +296,20 @@ def test_of_many_runs_at_once_one_borrows(site: Box) -> None:
 
 
 @pytest.mark.parametrize("step", ["claim", "confirm", "return"])
-def test_no_step_without_its_audit_row(site: Box, step: str) -> None:
+def test_no_step_without_its_audit_row(site: Box, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the audit cannot be written, the grant stays as it was and no password is opened."""
     if step != "claim":
         lend(site)
     before = grant(site).state
 
-    def fail(connection: Connection, cursor: Any, statement: str, *_rest: Any) -> None:
-        if statement.startswith("INSERT INTO audit"):
-            raise OSError("the disk is gone")
+    def fail(*_arguments: Any) -> None:
+        raise OSError("the disk is gone")
 
-    event.listen(site.store._backend.writer, "before_cursor_execute", fail)
+    monkeypatch.setattr(audit._INSERT, "run_many", fail)
     call = {"claim": lend, "confirm": site.lending.confirm, "return": site.lending.give_back}[step]
     with pytest.raises(OSError):
         call(site) if step == "claim" else call([ACCOUNT], RUN)  # type: ignore[operator]
-    event.remove(site.store._backend.writer, "before_cursor_execute", fail)
+    monkeypatch.undo()
     assert grant(site).state == before
     if step == "claim":
         assert lend(site, OTHER)
@@ -354,3 +354,19 @@ def test_claim_confirm_return_over_the_api(site: Box) -> None:
         rows = str(connection.execute(select(audit_table)).all()) + str(connection.execute(select(grants)).all())
     assert password not in rows
     assert "first-run" not in rows, "the key of a run is a secret of that run"
+
+
+def test_a_run_is_known_by_its_token_too(site: Box) -> None:
+    """Two AWX count their jobs alike; the job of the one is not the job of the other."""
+    body = {"run_key": "awx-job/17/workflow/none", "accounts": [f"{YEALINK}/1"]}
+    tokens = {name: f"{name}-" + "x" * 40 for name in ("berlin", "wien")}
+    wanted = [{"name": name, "token": token, "scopes": ["claims"]} for name, token in tokens.items()]
+    client = TestClient(api.application(site.parts, on_socket=True), raise_server_exceptions=False)
+    assert client.put("/api/v1/tokens", json={"tokens": wanted}).status_code == 200
+    remote = TestClient(api.application(site.parts, on_socket=False), raise_server_exceptions=False)
+
+    def claim(name: str) -> int:
+        headers = {"Authorization": f"Bearer {tokens[name]}"}
+        return remote.post("/api/v1/claims", json={**body, "two_phase": True}, headers=headers).status_code
+
+    assert [claim("berlin"), claim("berlin"), claim("wien")] == [200, 200, 409]

@@ -116,8 +116,11 @@ def test_all_faults_of_a_configuration_file(tmp_path: Path) -> None:
 
 
 def test_the_neighbour_table_is_read_from_the_kernel() -> None:
-    table = neighbours.read_table()
-    assert all(len(mac) == 12 for mac in table.values())
+    table = neighbours.Neighbours()
+    assert table.mac_of("198.51.100.7") is None
+    for own in ("127.0.0.1", "::1"):
+        assert table.look(own) == (None, False), "this host itself"
+    assert all(len(mac) == 12 for mac in table._table.values())
 
 
 def test_a_neighbour_message_is_understood() -> None:

@@ -13,14 +13,14 @@ from typing import Any
 import httpx
 import pytest
 
+from autoprovd.grants import Claimant
 from autoprovd.leases import Leases
 from autoprovd.neighbours import Neighbours
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant
 from autoprovd.web.digest import REALM, Digest, parse
 from autoprovd.web.phones import PhoneFiles
 
-from .conftest import SNOM, SNOM_FILE, Box, snom
+from .conftest import SNOM, SNOM_AGENT, SNOM_FILE, Box, snom
 from .test_phone_files import SECRETS, secrets_in
 from .test_release import SIP
 
@@ -108,8 +108,11 @@ def test_a_lease_that_is_younger_than_the_last_look_counts(site: Site) -> None:
 
 def test_a_neighbour_that_is_younger_than_the_last_look_counts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     table: dict[str, str] = {}
-    monkeypatch.setattr("autoprovd.neighbours.read_table", table.copy)
     neighbours = Neighbours()
+    monkeypatch.setattr(neighbours._kernel, "neighbours", table.copy)
+    monkeypatch.setattr(neighbours._kernel, "neighbour", lambda address, interface: table.get(address))
+    monkeypatch.setattr(neighbours._kernel, "interface_to", lambda address: 2)
+    monkeypatch.setattr("autoprovd.web.phones._UNSEEN_SECONDS", ())
     box = site.box
     box.phone_files = PhoneFiles(box.directory, box.release, box.clock, neighbours)
     site.rules({"proof": "neighbour"})
@@ -117,6 +120,61 @@ def test_a_neighbour_that_is_younger_than_the_last_look_counts(site: Site, monke
     table[SOURCE] = SNOM
     assert neighbours.mac_of(SOURCE) is None, "it looks once a second"
     assert site.ask() == list(SECRETS)
+
+
+def test_who_is_on_this_network_and_not_in_the_table_is_a_stranger(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one who stopped answering the kernel's questions, so that it forgot whose MAC address that was."""
+    site.rules()
+    monkeypatch.setattr("autoprovd.web.phones._UNSEEN_SECONDS", (0.0, 0.0, 0.0))
+    site.box.neighbours.network.add(SOURCE)
+    assert site.ask() == []
+    told = "the source address is on this network, and the neighbour table vouches for nobody there"
+    assert site.last == ("none", told)
+    site.lease(SNOM)
+    assert site.ask() == [], "a lease says nothing about who has taken the address since"
+    site.box.neighbours.table[SOURCE] = SNOM
+    assert site.ask() == list(SECRETS)
+
+
+def test_a_phone_the_kernel_is_just_asking_for_is_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.rules()
+    site.box.neighbours.network.add(SOURCE)
+    looks: list[str] = []
+
+    def mac_of(address: str) -> str | None:
+        looks.append(address)
+        return SNOM if len(looks) > 4 else None
+
+    monkeypatch.setattr("autoprovd.web.phones._UNSEEN_SECONDS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(site.box.neighbours, "mac_of", mac_of)
+    assert site.ask() == list(SECRETS)
+
+
+def test_a_table_that_cannot_be_read_releases_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.rules()
+
+    def fail(address: str) -> str | None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(site.box.neighbours, "mac_of", fail)
+    assert site.ask() == []
+    assert site.last == ("none", "the kernel does not say who is asking: Too many open files")
+    assert set(site.box.states(SNOM).values()) == {"armed"}
+    monkeypatch.undo()
+    assert site.ask() == list(SECRETS)
+
+
+def test_who_is_gone_before_it_is_looked_at_gets_nothing(site: Site) -> None:
+    """uvicorn names no client when the connection was reset at once."""
+    site.rules()
+    transport = httpx.ASGITransport(app=site.box.phone_files, client=None)  # type: ignore[arg-type]
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="http://appliance") as client:
+            return await client.get(SNOM_FILE, headers={"user-agent": SNOM_AGENT})
+
+    assert asyncio.run(ask()).status_code == 400
+    assert set(site.box.states(SNOM).values()) == {"armed"}
 
 
 @pytest.mark.parametrize("proof", ["network", "address", "neighbour"])
@@ -128,6 +186,7 @@ def test_networks_are_a_condition_beside_every_proof(site: Site, proof: str) -> 
     reason = "the source address is outside 198.18.0.0/24, 2001:db8::/32, where its policy releases"
     assert site.last[1] == reason
     assert set(site.box.states(SNOM).values()) == {"armed"}
+    site.box.release.tally.flush()
     assert "refused" in site.box.events()
     site.lease(SNOM)
     assert site.ask(source="::ffff:" + SOURCE) == list(SECRETS)
@@ -227,6 +286,34 @@ def test_what_digest_refuses() -> None:
     assert check(Digest(), answer(challenge)) is None, "nonces are the server's own"
     assert check(digest, answer(challenge)) is True, "nothing of all that used it up"
     assert REALM in challenge
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        f'Digest username="x", realm="autoprov", qop=auth, uri="/a{SNOM_FILE}", response="\xe9"',
+        f'Digest username="\xe9", realm="autoprov", qop=auth, uri="/a{SNOM_FILE}", response="0", nonce="\xe9"',
+        "Basic \xe9", "Basic !", "Basic /w==", "Digest", "Bearer x",
+    ],
+)  # fmt: skip
+def test_odd_credentials_are_answered_like_wrong_ones(site: Site, header: str) -> None:
+    site.rules()
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app=site.box.phone_files, client=(SOURCE, 40000))
+        async with httpx.AsyncClient(transport=transport, base_url="https://appliance") as client:
+            headers = [(b"user-agent", SNOM_AGENT.encode()), (b"authorization", header.encode("latin-1"))]
+            return await client.get(f"/a{SNOM_FILE}", headers=headers)
+
+    assert asyncio.run(ask()).status_code == 401
+
+
+def test_a_flood_of_askers_takes_no_nonce_away() -> None:
+    digest = Digest()
+    challenge = digest.challenges(stale=False, basic=False)[0]
+    for _ in range(30_000):
+        digest.challenges(stale=False, basic=False)
+    assert check(digest, answer(challenge)) is True
 
 
 def test_a_nonce_ends(monkeypatch: pytest.MonkeyPatch) -> None:

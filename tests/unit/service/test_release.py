@@ -11,10 +11,11 @@ from sqlalchemy import update
 
 from autoprovd import audit
 from autoprovd.faults import Refused
+from autoprovd.grants import Claimant
 from autoprovd.model import Audience, SecretClass, SecretKey
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant
 from autoprovd.site import Selection
+from autoprovd.store import fact
 from autoprovd.store.schema import secrets
 
 from .conftest import SNOM, YEALINK, Box, snom, yealink
@@ -196,6 +197,40 @@ def test_a_clock_that_jumps_ahead_closes_the_window(armed: Box) -> None:
 def test_a_reboot_with_a_good_clock_keeps_the_window(armed: Box) -> None:
     armed.clock.reboot(armed.clock.now + 60)
     assert armed.release.claim(SNOM, {SIP}, PHONE) == {SIP: "sip-secret-of-1001"}
+
+
+@pytest.mark.parametrize(("passed", "back"), [(601, 300), (300, 100)])
+def test_a_reboot_with_a_clock_from_before_finds_the_time_written_down(armed: Box, passed: float, back: float) -> None:
+    """Nobody asked in the meantime, and the clock comes back later than the arming."""
+    armed.clock.pass_time(passed)
+    armed.release.tick()
+    armed.clock.reboot(armed.clock.now - back)
+    assert armed.release.claim(SNOM, {SIP, MENU}, PHONE) == {}
+    assert armed.states(SNOM)["sip 1"] == "expired"
+
+
+def test_what_is_over_is_not_repeated_after_a_reboot(armed: Box) -> None:
+    armed.release.claim(SNOM, {SIP}, PHONE)
+    armed.clock.pass_time(3600)
+    armed.release.tick()
+    armed.clock.reboot(armed.clock.now - 3500)
+    assert armed.release.claim(SNOM, {SIP}, PHONE) == {}
+    assert armed.states(SNOM)["sip 1"] == "released"
+
+
+def test_the_time_is_written_down_only_while_a_window_runs(armed: Box) -> None:
+    with armed.store.read() as connection:
+        before = fact(connection, "high_water")
+    armed.clock.pass_time(10)
+    armed.release.tick()
+    with armed.store.read() as connection:
+        during = fact(connection, "high_water")
+    assert during != before
+    armed.site.remove_phone(SNOM, "test")
+    armed.clock.pass_time(10)
+    armed.release.tick()
+    with armed.store.read() as connection:
+        assert fact(connection, "high_water") == during
 
 
 def test_a_reboot_that_lost_the_clock_closes_the_window(armed: Box) -> None:

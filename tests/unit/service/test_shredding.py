@@ -12,9 +12,9 @@ from sqlalchemy import select, update
 
 from autoprovd import audit
 from autoprovd.faults import Refused
+from autoprovd.grants import Claimant
 from autoprovd.model import Audience, SecretClass, SecretKey
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant
 from autoprovd.site import Selection
 from autoprovd.store.schema import grants, secrets
 

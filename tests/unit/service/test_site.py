@@ -51,8 +51,8 @@ def test_the_difference_holds_no_secret(box: Box) -> None:
 
 def test_a_given_password_that_changes_arms_the_phone_again(box: Box) -> None:
     apply(box, snom())
+    from autoprovd.grants import Claimant
     from autoprovd.policy import Proof
-    from autoprovd.release import Claimant
 
     phone = Claimant("x", Proof.NEIGHBOUR, "198.18.0.20")
     file = box.directory.load(SNOM).files  # type: ignore[union-attr]

@@ -14,23 +14,26 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from autoprovd import backup
+from autoprovd import audit, backup
 from autoprovd.clock import DatabaseClock
 from autoprovd.config import Config
 from autoprovd.faults import Refused
+from autoprovd.grants import Claimant
 from autoprovd.model import SecretClass, SecretKey
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant
 from autoprovd.sealing import Keyring
 from autoprovd.site import Selection
 from autoprovd.store import Store, set_fact
-from autoprovd.store.schema import facts
+from autoprovd.store.schema import audit as audit_table
+from autoprovd.store.schema import facts, grants
+from autoprovd.store.witness import START, Head
 from tests.postgres import Cluster
 from tests.postgres import folder as postgres_folder
 from tests.unit.service.conftest import SNOM, YEALINK, Box, snom, yealink
 
 SIP = SecretKey(1, SecretClass.SIP)
 PHONE = Claimant(f"neighbour:{SNOM}@198.18.0.20", Proof.NEIGHBOUR, "198.18.0.20")
+STRANGER = Claimant("address:198.18.0.66", Proof.ADDRESS, "198.18.0.66")
 RELEASED = {SIP: "sip-secret-of-1001"}
 
 
@@ -61,6 +64,13 @@ def test_a_host_that_never_saw_the_database_seals_it(witnessed: Box, tmp_path: P
     assert "backup or a failover" in str(box.overview.why(SNOM)["grants"])
     box.site.arm([Selection(SNOM)], False, False, "test")
     assert box.release.claim(SNOM, {SIP}, PHONE) == RELEASED
+
+
+def test_a_second_service_that_came_when_the_log_was_empty_seals_nothing(box: Box, tmp_path: Path) -> None:
+    second = box.another(witness=tmp_path / "another-host")
+    second.store.check_past()
+    box.site.apply_phones([snom()], False, False, "test")
+    assert second.release.claim(SNOM, {SIP}, PHONE) == RELEASED
 
 
 def test_it_is_sealed_once_and_then_known(witnessed: Box, tmp_path: Path) -> None:
@@ -178,6 +188,48 @@ def test_what_cannot_be_restored_changes_nothing(witnessed: Box, tmp_path: Path)
 # -- several nodes ---
 
 
+def test_a_database_that_goes_back_under_a_running_service_is_sealed(box: Box) -> None:
+    """As a data directory, or a dump, that somebody puts back by hand: the same cluster, the same timeline."""
+    box.site.apply_phones([snom(), yealink()], False, False, "test")
+    box.site.arm([Selection(YEALINK)], True, False, "test")
+    with box.store.read() as connection:
+        before = {table: connection.execute(select(table)).mappings().all() for table in (grants, audit_table)}
+    assert box.release.claim(SNOM, {SIP}, PHONE) == RELEASED
+    with box.store._backend.writer.connect() as connection, connection.begin():
+        box.without_triggers(connection)
+        for table, rows in before.items():
+            connection.execute(table.delete())
+            connection.execute(table.insert(), [dict(row) for row in rows])
+        connection.commit()
+    assert box.release.claim(SNOM, {SIP}, STRANGER) == {}
+    assert "sealed" in box.events()
+    assert set(box.states(SNOM).values()) | set(box.states(YEALINK).values()) == {"sealed"}
+    box.site.arm([Selection(SNOM)], False, False, "test")
+    assert box.release.claim(SNOM, {SIP}, PHONE) == RELEASED, "from here on it is known"
+
+
+@pytest.mark.usefixtures("postgresql_only")
+def test_a_trusted_failover_wants_a_standby_even_alone(box: Box) -> None:
+    box.site.apply_phones([snom()], False, False, "test")
+    node = box.another(trust_failover=True)
+    with pytest.raises(Refused, match="a failover of this database is trusted and it has no synchronous standby"):
+        node.store.attend()
+    node.store.close()
+    told = box.another(trust_failover=True, require_synchronous_standby=False)
+    told.store.attend()
+    told.store.close()
+
+
+@pytest.mark.usefixtures("postgresql_only")
+def test_nothing_is_restored_under_a_running_service(box: Box, tmp_path: Path) -> None:
+    box.site.apply_phones([snom()], False, False, "test")
+    config = Config.model_validate({"database": {"url": box.url, "witness_file": str(tmp_path / "witness")}})
+    backup.backup(config, tmp_path / "copy")
+    box.store.attend()
+    with pytest.raises(Refused, match="1 services work on this database; stop them first, nothing was changed"):
+        backup.restore(config, box.keyring, tmp_path / "copy")
+
+
 @pytest.mark.usefixtures("postgresql_only")
 def test_another_cluster_or_timeline_seals_what_waits(box: Box) -> None:
     box.site.apply_phones([snom()], False, False, "test")
@@ -246,9 +298,12 @@ def test_a_node_sees_at_once_what_another_wrote(box: Box) -> None:
 def test_more_news_than_are_read_at_once_mean_everything(box: Box) -> None:
     box.site.apply_phones([snom(), yealink()], False, False, "test")
     with box.store.read() as connection:
-        last = connection.exec_driver_sql("SELECT max(seq) FROM audit").scalar()
-    assert box.store.news(0, most=3) == (last, None)
+        last = audit.head(connection)
+    assert box.store.news(START, most=3) == (last, None)
     assert box.store.news(last) == (last, set())
+    lost = Head(last.seq, "f" * 64)
+    assert box.store.news(lost) == (last, None), "that row is not what it was"
+    assert box.store.news(Head(last.seq + 5, "f" * 64)) == (last, None), "that row is gone"
 
 
 @pytest.mark.usefixtures("postgresql_only")

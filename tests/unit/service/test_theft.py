@@ -9,9 +9,9 @@ import json
 import pytest
 
 from autoprovd import audit
+from autoprovd.grants import Claimant
 from autoprovd.model import SecretClass, SecretKey
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant
 from autoprovd.site import Selection
 from autoprovd.store.schema import secrets
 

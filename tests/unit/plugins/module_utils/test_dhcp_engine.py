@@ -86,17 +86,18 @@ class Network:
         self.silent: set[str] = set()
         self.server = "198.18.0.1"
         self._backend = backend
-        monkeypatch.setattr(probe, "discover", self.discover)
+        monkeypatch.setattr(probe, "ask", self.ask)
 
-    def discover(
-        self, interface: str, client: probe.Client, wanted: Any = None, timeout: float = 0
-    ) -> list[probe.Offer]:
+    def ask(
+        self, interface: str, clients: list[probe.Client], wanted: Any = None, timeout: float = 0
+    ) -> list[list[probe.Offer]]:
         calls = self._backend.calls
         when = "restored" if "restore" in calls else "after" if "apply" in calls else "before"
         calls.append(f"probe {when}")
         if when in self.silent:
-            return []
-        return [probe.Offer(self.server, "198.18.0.50", "0.0.0.0", b"", b"", {66: getattr(self, when)})]
+            return [[] for _client in clients]
+        offer = probe.Offer(self.server, "198.18.0.50", "0.0.0.0", b"", b"", {66: getattr(self, when)})
+        return [[offer] for _client in clients]
 
 
 @pytest.fixture
@@ -197,6 +198,61 @@ def test_another_server_does_not_count(backend: FakeBackend, network: Network) -
     outcome = run()
     assert not outcome.probe["performed"]
     assert "not probed as a client: no offer on eth0" in outcome.warnings[0]
+
+
+def test_a_nul_byte_behind_66_is_no_fault(backend: FakeBackend, network: Network) -> None:
+    """dnsmasq puts one there."""
+    network.after = b"http://a/\0"
+    assert run().probe["clients"][0]["options"] == {"66": "http://a/"}
+
+
+def test_interfaces_and_clients_that_are_not_served_are_left_out(
+    backend: FakeBackend, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool for phones only: nobody's client is offered nothing. On one interface, nobody is; one cannot be probed."""
+    phone = ProbeCase("phone", probe.Client("000413617001"), {66: b"http://a/"})
+    plan = backend.plan
+
+    def with_phone(settings: Any, on_conflict: str) -> Plan:
+        planned = plan(settings, on_conflict)
+        planned.probes.append(phone)
+        return planned
+
+    def ask(interface: str, clients: list[probe.Client], *arguments: Any) -> list[list[probe.Offer]]:
+        if interface == "tun0":
+            raise probe.ProbeUnavailable("interface tun0 is not an Ethernet interface")
+        offers = network.ask(interface, clients, *arguments)
+        return [
+            offer if interface == "eth1" and client == phone.client else []
+            for client, offer in zip(clients, offers, strict=True)
+        ]
+
+    monkeypatch.setattr(backend, "plan", with_phone)
+    monkeypatch.setattr(backend, "probe_interfaces", lambda: ["eth0", "tun0", "eth1"])
+    monkeypatch.setattr(probe, "ask", ask)
+    outcome = run(probe="required")
+    assert [(item["client"], item["interface"]) for item in outcome.probe["clients"]] == [("phone", "eth1")]
+
+
+def test_on_an_interface_that_was_named_another_server_counts_where_ours_is_silent(
+    backend: FakeBackend, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network.server = "198.18.0.254"
+    assert run(probe_interface="veth0").probe["clients"][0]["server"] == "198.18.0.254"
+
+    def beside_a_rival(interface: str, clients: list[probe.Client], *arguments: Any) -> list[list[probe.Offer]]:
+        network.server = "198.18.0.1"
+        rival = probe.Offer("198.18.0.254", "198.18.0.50", "0.0.0.0", b"", b"", {66: b"http://rival/"})
+        return [[*offers, rival] for offers in network.ask(interface, clients, *arguments)]
+
+    backend.calls.clear()
+    monkeypatch.setattr(probe, "ask", beside_a_rival)
+    assert run(probe_interface="veth0").probe["clients"][0]["server"] == "198.18.0.1"
+
+    network.silent = {"after", "restored"}
+    backend.calls.clear()
+    with pytest.raises(DhcpError, match=r"nothing is offered.* was not proved"):
+        run(probe_interface="veth0")
 
 
 def test_a_probe_that_is_required(backend: FakeBackend, network: Network) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 
@@ -11,7 +12,12 @@ import pytest
 
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.errors import DhcpError
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.intent import build_intent
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.options import OPTIONS, display, encode
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.options import (
+    ENCODINGS,
+    OPTIONS,
+    display,
+    encode,
+)
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.vendors import VENDORS
 
 
@@ -53,6 +59,7 @@ def test_an_entry_goes_before_the_vendor_table() -> None:
         ({"subnet": "198.18.0.0/24"}, "subnet 198.18.0.0/24"),
         ({"vendor": "yealink"}, "vendor class yealink"),
         ({"vendor_class": "snomM"}, "vendor class option 60 snomM"),
+        ({"oui": "00:04:F2"}, "vendor class OUI 0004f2"),
         ({"mac": "0004.1392-2D24"}, "phone 00:04:13:92:2d:24"),
     ],
 )
@@ -135,6 +142,23 @@ def test_all_faults_are_told_at_once() -> None:
         assert expected in told
 
 
+def test_a_value_for_a_vendor_is_sent_as_its_phones_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that reads 132 as a number of two bytes; a Snom reads digits."""
+    other = dataclasses.replace(VENDORS["snom"], name="other", encodings={132: "uint16"})
+    monkeypatch.setitem(VENDORS, "other", other)
+    entry = {"code": 132, "value": "20"}
+    assert build_intent(options=[{**entry, "vendor": "other"}])[0].data == b"\x00\x14"
+    assert build_intent(options=[{**entry, "vendor": "snom"}])[0].data == b"20"
+    assert build_intent(options=[{**entry, "vendor": "other", "encoding": "string"}])[0].data == b"20"
+
+
+@pytest.mark.parametrize("value", ["0", "4095", "99999"])
+def test_a_vlan_has_its_range(value: str) -> None:
+    with pytest.raises(DhcpError, match="a VLAN is a number from 1 to 4094"):
+        build_intent(options=[{"name": "vlan-id", "value": value}])
+    assert build_intent(options=[{"name": "vlan-id", "value": "VLAN-A=20;"}])[0].data == b"VLAN-A=20;"
+
+
 def test_vendors_without_any_url() -> None:
     with pytest.raises(DhcpError, match="url is needed for snom"):
         build_intent(vendors=["snom"])
@@ -149,6 +173,8 @@ def test_the_vendor_table_is_well_formed(name: str) -> None:
     assert all(prefix and prefix.isascii() for prefix in vendor.option60_prefixes)
     assert set(vendor.url_options) <= set(vendor.reads)
     assert all(OPTIONS[code][1] == "string" for code in vendor.url_options)
+    assert set(vendor.encodings.values()) <= set(ENCODINGS)
+    assert set(vendor.url_options) <= set(vendor.request_list), "it asks for what it needs"
 
 
 def test_no_oui_belongs_to_two_vendors() -> None:

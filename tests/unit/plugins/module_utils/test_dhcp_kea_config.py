@@ -15,11 +15,7 @@ import pytest
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.errors import DhcpError
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.intent import OptionSetting, build_intent
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea_config import Draft, KeaConfiguration
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea_precedence import (
-    admin_options,
-    hidden_settings,
-    probe_cases,
-)
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea_precedence import Precedence
 
 PLAIN = """// The voice network. Keep!
 { "Dhcp4": {
@@ -282,15 +278,13 @@ def test_the_check_sees_the_planned_files_and_leaves_nothing(tmp_path: Path) -> 
 
 
 def hidden(site: Site, settings: list[OptionSetting]) -> list[tuple[str, int, tuple[str, ...]]]:
-    return [
-        (item.scope, item.code, item.by)
-        for item in hidden_settings(settings, admin_options(site.draft(settings).dhcp4))
-    ]
+    return [(item.scope, item.code, item.by) for item in Precedence(site.draft(settings).dhcp4).hidden(settings)]
 
 
 def with_option(place: str) -> str:
     """The plain configuration with an option 66 of the administrator's in one more place."""
     data = '"option-data": [ { "name": "tftp-server-name", "data": "theirs" } ]'
+    lab = f'{{ "name": "lab", "test": "option[12].exists", {data} }}'
     return {
         "reservation": PLAIN.replace(
             '"pools"', f'"reservations": [ {{ "hw-address": "00:04:13:92:2D:24", {data} }} ], "pools"'
@@ -298,7 +292,7 @@ def with_option(place: str) -> str:
         "pool": PLAIN.replace('198.18.0.99"', f'198.18.0.99", {data}'),
         "subnet": PLAIN.replace('"198.18.0.0/24",', f'"198.18.0.0/24", {data},'),
         "network": PLAIN.replace('"floor 1",', f'"floor 1", {data},'),
-        "class": PLAIN.replace('"subnet4": [\n', f'"client-classes": [ {{ "name": "lab", {data} }} ], "subnet4": [\n'),
+        "class": PLAIN.replace('"subnet4": [\n', f'"client-classes": [ {lab} ], "subnet4": [\n'),
     }[place]
 
 
@@ -367,7 +361,7 @@ def test_many_are_counted(tmp_path: Path) -> None:
 
 
 def expected(site: Site, settings: list[OptionSetting]) -> dict[str, dict[int, bytes]]:
-    cases = probe_cases(settings, admin_options(site.draft(settings).dhcp4))
+    cases = Precedence(site.draft(settings).dhcp4).probe_cases(settings)
     return {case.label: case.expected_at("198.18.0.50") for case in cases}
 
 

@@ -41,7 +41,10 @@ class Appliance:
             ) from None
         except httpx.HTTPError as error:
             raise Refused("unavailable", f"the service broke off: {type(error).__name__}") from None
-        content: dict[str, Any] = answer.json()
+        try:
+            content: dict[str, Any] = answer.json()
+        except ValueError:
+            raise Refused("unavailable", f"the service answered {answer.status_code} and no JSON") from None
         if answer.is_error:
             told = content["error"]
             raise Refused(told["code"], told["message"], [Fault(**fault) for fault in told["faults"]])

@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, insert, select, text
 from sqlalchemy.exc import DatabaseError
 
 from autoprovd.faults import Refused
+from autoprovd.store.prepared import Prepared
 from autoprovd.store.schema import audit
-from autoprovd.store.witness import Head
+from autoprovd.store.witness import START, Head
 
 _FIELDS = ("seq", "at", "event", "mac", "line", "secret_class", "audience", "generation", "actor", "detail")
 _PAGE = 1000
@@ -44,10 +45,6 @@ class Event:
     audience: str | None = None
     generation: int | None = None
     detail: dict[str, Any] = field(default_factory=dict)
-
-
-START = Head(0, "0" * 64)
-"""What the first row is chained to."""
 
 
 def parse_head(text: str) -> Head:
@@ -76,7 +73,7 @@ def append(connection: Connection, key: bytes, at: float, events: Sequence[Event
     """Append rows in the caller's transaction, which must hold the database's write lock."""
     if not events:
         return
-    seq, link = head(connection)
+    seq, link = _last(connection)
     rows = []
     for event in events:
         seq += 1
@@ -94,8 +91,18 @@ def append(connection: Connection, key: bytes, at: float, events: Sequence[Event
         }
         link = _link(key, link, row)
         rows.append(row | {"link": link})
-    connection.execute(insert(audit), rows)
+    _INSERT.run_many(connection, rows)
     connection.info["audit_head"] = Head(seq, link)
+
+
+def _last(connection: Connection) -> Head:
+    """The last row as this transaction leaves it so far."""
+    info = connection.info
+    found: Head | None = info.get("audit_head") or (info["arrival"].head if "arrival" in info else None)
+    return found or head(connection)
+
+
+_INSERT = Prepared(insert(audit))
 
 
 def head(connection: Connection) -> Head:
@@ -268,7 +275,8 @@ def _detail(text: str | None) -> dict[str, Any] | str:
 def removed_generations(connection: Connection, macs: Iterable[str]) -> dict[str, int]:
     """The last generation of phones that were removed once, so that a returning phone starts behind it."""
     wanted = set(macs)
-    rows = connection.execute(select(audit.c.mac, audit.c.generation).where(audit.c.event == "removed"))
+    # As text: with a parameter the databases would not see that their index is of just these rows.
+    rows = connection.execute(select(audit.c.mac, audit.c.generation).where(text("event = 'removed'")))
     found: dict[str, int] = {}
     for row in rows:
         if row.mac in wanted:

@@ -62,6 +62,7 @@ def restore(config: Config, keyring: Keyring, file: Path) -> dict[str, int]:
     else:
         if not magic.startswith(_PGDUMP_MAGIC):
             raise Refused("invalid", f"{file} is not a copy of a PostgreSQL database, which database.url wants")
+        _refuse_while_it_is_used(config)
         _run_postgresql(
             config, "pg_restore", "--clean", "--if-exists", "--no-owner", "--exit-on-error", "--single-transaction",
             str(file),
@@ -185,6 +186,14 @@ def _exchange(present: Path, copy: Path) -> None:
 # -- PostgreSQL -------------------------------------------------------------------------------------------------------
 
 
+def _refuse_while_it_is_used(config: Config) -> None:
+    from autoprovd.store.postgresql import nodes_on  # loads libpq
+
+    nodes = nodes_on(config.database.url)
+    if nodes:
+        raise Refused("conflict", f"{nodes} services work on this database; stop them first, nothing was changed")
+
+
 def _run_postgresql(config: Config, program: str, *arguments: str) -> None:
     # The password, where the address has one, goes by the environment: command lines are for everyone to read.
     url = make_url(config.database.url).set(drivername="postgresql")
@@ -202,8 +211,10 @@ def _run_postgresql(config: Config, program: str, *arguments: str) -> None:
     except FileNotFoundError:
         raise Refused("unavailable", f"{program} is not on this host; install PostgreSQL's client programs") from None
     if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        raise Refused("unavailable", f"{program} failed: {last[0]}")
+        said = done.stderr.strip().splitlines()
+        # What follows the error is the statement, which may be long.
+        told = [line for line in said if "error:" in line] or said or ["no reason given"]
+        raise Refused("unavailable", f"{program} failed: {told[0]}")
 
 
 def _magic(file: Path) -> bytes:

@@ -26,7 +26,7 @@ class Address(NamedTuple):
 def parse_address(text: str) -> Address:
     """``host:port``; an IPv6 host stands in brackets."""
     host, separator, port = text.rpartition(":")
-    if not separator or not host or not port.isdigit() or not 0 <= int(port) < 65536:
+    if not separator or not host or not (port.isascii() and port.isdecimal()) or not 0 <= int(port) < 65536:
         raise ValueError(f"{text!r} is not an address with a port, such as 0.0.0.0:50080 or [::]:50080")
     return Address(host.strip("[]"), int(port))
 
@@ -47,18 +47,19 @@ class Database(BaseModel):
     url: str = "sqlite:////var/lib/autoprov/autoprov.sqlite"
     """``sqlite:///<path>``, or ``postgresql://<user>@<host>,<host>/<database>``."""
     witness_file: Path | None = None
-    """By which a restored database is known. Beside SQLite's file unless given; none for PostgreSQL."""
+    """By which a restored database is known. Beside SQLite's file unless given, else ``/var/lib/autoprov/witness``."""
     require_synchronous_standby: bool = True
     """With several nodes, write only while PostgreSQL has a synchronous standby."""
     trust_failover: bool = False
     """After a failover, leave grants as the promoted PostgreSQL has them, instead of sealing those that wait."""
 
     @property
-    def witness(self) -> Path | None:
+    def witness(self) -> Path:
         """The witness file to use."""
-        if self.witness_file is None and self.url.startswith("sqlite:///"):
-            return Path(f"{self.url.removeprefix('sqlite:///')}.witness")
-        return self.witness_file
+        if self.witness_file is not None:
+            return self.witness_file
+        sqlite = self.url.startswith("sqlite:///")
+        return Path(f"{self.url.removeprefix('sqlite:///')}.witness" if sqlite else "/var/lib/autoprov/witness")
 
 
 class Keys(BaseModel):

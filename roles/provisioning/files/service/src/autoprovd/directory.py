@@ -9,6 +9,7 @@ takes no decision: whether a grant is worth asking the database for is read from
 from __future__ import annotations
 
 import json
+import threading
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -19,12 +20,13 @@ from starlette.types import Receive, Scope, Send
 
 from autoprovd import metrics
 from autoprovd.clock import Clock
+from autoprovd.grants import Claimant, Grant, grants_of
 from autoprovd.model import Audience, Phone, SecretKey
 from autoprovd.policy import Mode
-from autoprovd.release import Claimant, Grant, grants_of
 from autoprovd.render import Document, Syntax
 from autoprovd.store import Store, insert_into
 from autoprovd.store.schema import documents, phones, recent_requests
+from autoprovd.store.witness import START
 from autoprovd.vendors import room_of
 
 _KEPT_REQUESTS = 10
@@ -104,7 +106,8 @@ class Directory:
         self._entries: dict[str, Entry] = {}
         self._known: frozenset[str] = frozenset()
         self._epoch = 0
-        self._seen = 0
+        self._forgetting = threading.Lock()
+        self._seen = START
         self._recent: dict[str, deque[Request]] = {}
         self._unsaved: set[str] = set()
         self.forget(None)
@@ -159,8 +162,9 @@ class Directory:
             closed=tuple(released.values()),
         )
         # Something may have been written while this was read; then it is served once and not kept.
-        if epoch == self._epoch:
-            self._entries[mac] = entry
+        with self._forgetting:
+            if epoch == self._epoch:
+                self._entries[mac] = entry
         return entry
 
     def document(self, mac: str, name: str) -> Document | None:
@@ -173,19 +177,20 @@ class Directory:
 
     def forget(self, macs: Collection[str] | None) -> None:
         """Something about these phones, or about all, was written."""
-        with self._store.read() as connection:
-            if macs is None or not self._known.issuperset(macs) or len(macs) > 1:
-                self._known = frozenset(connection.execute(select(phones.c.mac)).scalars())
-                metrics.phones.set(len(self._known))
-            elif connection.execute(select(phones.c.mac).where(phones.c.mac.in_(list(macs)))).first() is None:
-                self._known -= set(macs)
-                metrics.phones.set(len(self._known))
-        self._epoch += 1
-        if macs is None:
-            self._entries.clear()
-        else:
-            for mac in macs:
-                self._entries.pop(mac, None)
+        with self._forgetting:
+            with self._store.read() as connection:
+                if macs is None or not self._known.issuperset(macs) or len(macs) > 1:
+                    self._known = frozenset(connection.execute(select(phones.c.mac)).scalars())
+                    metrics.phones.set(len(self._known))
+                elif connection.execute(select(phones.c.mac).where(phones.c.mac.in_(list(macs)))).first() is None:
+                    self._known -= set(macs)
+                    metrics.phones.set(len(self._known))
+            self._epoch += 1
+            if macs is None:
+                self._entries.clear()
+            else:
+                for mac in macs:
+                    self._entries.pop(mac, None)
 
     # -- who asked lately ---------------------------------------------------------------------------------------------
 

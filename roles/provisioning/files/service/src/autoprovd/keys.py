@@ -28,8 +28,7 @@ from autoprovd import audit, log
 from autoprovd.audit import Event
 from autoprovd.faults import Refused
 from autoprovd.model import SecretClass, SecretKey
-from autoprovd.release import label_place, place
-from autoprovd.sealing import KEY_BYTES, Keyring, Sealed, keys_file, read_keys
+from autoprovd.sealing import KEY_BYTES, Keyring, Sealed, keys_file, label_place, place, read_keys
 from autoprovd.store import Store, fact, set_fact
 from autoprovd.store.schema import phones, secrets
 

@@ -141,7 +141,7 @@ def parse_kea(text: str) -> Iterator[Lease]:
     for line in text.splitlines():
         # address,hwaddr,client_id,valid_lifetime,expire,subnet_id,fqdn_fwd,fqdn_rev,hostname,state,user_context…
         cells = line.split(",")
-        if len(cells) < 10 or not cells[4].isdigit() or not cells[3].isdigit():
+        if len(cells) < 10 or not cells[4].isdecimal() or not cells[3].isdecimal():
             continue
         mac = _mac(cells[1])
         # State 0 is assigned; 1 declined, 2 reclaimed, 3 released. A lifetime of 0 deletes the lease.
@@ -158,7 +158,7 @@ def parse_dnsmasq(text: str) -> Iterator[Lease]:
     """
     for line in text.splitlines():
         cells = line.split()
-        if len(cells) >= 4 and cells[0].isdigit() and _is_ipv4(cells[2]):
+        if len(cells) >= 4 and cells[0].isdecimal() and _is_ipv4(cells[2]):
             yield Lease(cells[2], _mac(cells[1]), float(cells[0]) or _NEVER)
 
 

@@ -43,10 +43,10 @@ from autoprovd import audit
 from autoprovd.audit import Event
 from autoprovd.clock import Moment
 from autoprovd.faults import Fault, Refused
+from autoprovd.grants import MOST_LENDINGS, Claimant, Grant, GrantKey, grants_of
 from autoprovd.model import Audience, SecretClass, SecretKey
 from autoprovd.policy import Mode
-from autoprovd.release import MOST_LENDINGS, Claimant, Grant, GrantKey, grants_of, place
-from autoprovd.sealing import Keyring, Sealed
+from autoprovd.sealing import Keyring, Sealed, place
 from autoprovd.store import Store
 from autoprovd.store.schema import grants, secrets
 from autoprovd.windows import BOOT, BOOT_NOW, IN_TIME, OVER, WALL, at

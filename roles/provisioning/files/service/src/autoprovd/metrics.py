@@ -25,6 +25,12 @@ claim_seconds = Histogram(
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 5),
     registry=registry,
 )
+unproven = Counter(
+    "autoprov_unproven_requests_total",
+    "Requests for waiting secrets that were refused before the policy was asked, by what spoke against the caller",
+    ["because"],
+    registry=registry,
+)
 phones = Gauge("autoprov_phones", "Phones of this site", registry=registry)
 
 

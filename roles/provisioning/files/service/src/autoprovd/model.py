@@ -107,7 +107,7 @@ def _host(text: str) -> str:
 
 def _host_port(text: str) -> str:
     host, separator, port = text.rpartition(":") if not text.endswith("]") and text.count(":") == 1 else (text, "", "")
-    if separator and not (port.isdigit() and 0 < int(port) < 65536):
+    if separator and not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
         raise ValueError(f"{text!r} does not end in a port from 1 to 65535")
     _host(host)
     return text

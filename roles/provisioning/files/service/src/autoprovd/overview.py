@@ -15,8 +15,8 @@ from autoprovd.audit import Event
 from autoprovd.clock import iso_time
 from autoprovd.directory import Directory, Request
 from autoprovd.faults import Refused
+from autoprovd.grants import Grant, GrantKey, grants_of
 from autoprovd.model import Audience, Phone, Settings
-from autoprovd.release import Grant, GrantKey, grants_of
 from autoprovd.render import Document, Syntax
 from autoprovd.sealing import Keyring
 from autoprovd.store import Store, fact

@@ -19,10 +19,9 @@ from autoprovd import __version__, passwords
 from autoprovd.faults import Fault
 from autoprovd.intake import take_phones
 from autoprovd.model import Phone, PhoneRule, ReleaseSettings, SecretClass, SecretKey, Settings
-from autoprovd.release import label_place, place
 from autoprovd.render import Document
 from autoprovd.rules import faults_of_phone_rules
-from autoprovd.sealing import Keyring, Sealed
+from autoprovd.sealing import Keyring, Sealed, label_place, place
 from autoprovd.store.schema import phones, secrets
 from autoprovd.vendors import render, secret_keys
 

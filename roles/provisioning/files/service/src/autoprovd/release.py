@@ -19,20 +19,14 @@ can double it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from sqlalchemy import (
     Boolean,
     Connection,
-    Integer,
-    Row,
     String,
     and_,
     bindparam,
-    case,
-    func,
     insert,
     or_,
     select,
@@ -43,165 +37,19 @@ from sqlalchemy import (
 
 from autoprovd import audit, log, shredding, theft
 from autoprovd.audit import Event
-from autoprovd.clock import Moment, iso_time
+from autoprovd.claiming import Standing, Taken, standing_of, take
+from autoprovd.clock import Moment
+from autoprovd.grants import Claimant, Grant, GrantKey, grants_of, key_of
 from autoprovd.model import PHONE_LINE, Audience, ReleaseSettings, SecretClass, SecretKey
 from autoprovd.policy import Mode, Policy, Proof, is_inside
-from autoprovd.sealing import Keyring, Sealed
+from autoprovd.sealing import Keyring, Sealed, label_place, place
 from autoprovd.shredding import Shreddable
 from autoprovd.store import Store
-from autoprovd.store.schema import grants, phones, secrets
+from autoprovd.store.schema import grants, phones
 from autoprovd.tally import Tally
-from autoprovd.windows import BOOT, BOOT_NOW, IN_TIME, WALL, at
+from autoprovd.windows import IN_TIME, OVER, at
 
 _G = grants.c
-MOST_LENDINGS = 3
-"""How often one arming may be lent to an Ansible run before a person has to look at it."""
-
-
-class Claimant(NamedTuple):
-    """Who claims: an identity that stays the same for the same claimant, and how it is known."""
-
-    identity: str
-    proof: Proof
-    address: str
-    """Source address, or the name of the token for a controller."""
-
-
-class GrantKey(NamedTuple):
-    """Which grant: secret and audience of a phone."""
-
-    mac: str
-    line: int
-    secret_class: SecretClass
-    audience: Audience
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A grant as it stands, with the state a person is told."""
-
-    key: GrantKey
-    state: str
-    """sealed, armed, open, lent, released, expired, revoked or suspect."""
-    generation: int
-    mode: Mode
-    min_proof: Proof
-    armed_at: float | None
-    expires_at: float | None
-    expires_boot: float | None
-    boot_id: str | None
-    """Which boot of which machine ``expires_boot`` counts from; None while no window runs."""
-    claimant: str | None
-    claimed_from: str | None
-    released_at: float | None
-    releases: int
-    confirmed_at: float | None
-    lendings: int
-    """How often this generation was lent to an Ansible run."""
-    lent_at: float | None
-    window_seconds: float = 0.0
-    networks: tuple[str, ...] = ()
-    on_theft: str = "report"
-    shred: bool = False
-
-    def in_time(self, moment: Moment) -> bool:
-        """Whether its window has started and not ended, by every clock there is."""
-        if self.expires_at is None or self.expires_at <= moment.wall:
-            return False
-        if self.boot_id is not None and self.boot_id == moment.boot_id:
-            return self.expires_boot is not None and self.expires_boot > moment.boot
-        return not moment.behind
-
-    def lease_over(self, moment: Moment) -> bool:
-        """Whether a lease has surely ended. Where the clocks disagree, it is neither over nor in time."""
-        if self.boot_id is not None and self.boot_id == moment.boot_id:
-            return self.expires_boot is not None and self.expires_boot <= moment.boot
-        return self.expires_at is not None and self.expires_at <= moment.wall and not moment.behind
-
-    def state_at(self, moment: Moment) -> str:
-        """The stored state, or what the end of the window has made of it."""
-        if self.state == "lent" and self.lease_over(moment):
-            return "armed" if self.lendings < MOST_LENDINGS else "sealed"
-        if self.mode is not Mode.ALWAYS and self.expires_at is not None and not self.in_time(moment):
-            return {"armed": "expired", "open": "released"}.get(self.state, self.state)
-        return self.state
-
-    def concerns(self, claimant: Claimant, moment: Moment) -> bool:
-        """Whether a claim could change it or be answered; the database decides, this saves asking it in vain."""
-        state = self.state_at(moment)
-        if state == "armed":
-            return True
-        if state == "open" and self.mode is Mode.ALWAYS:
-            return claimant.proof >= self.min_proof
-        if state == "open" and claimant.identity == self.claimant:
-            return self.mode is Mode.WINDOW
-        return state == "open" or (state == "released" and self.is_suspicious(claimant))
-
-    def is_suspicious(self, claimant: Claimant) -> bool:
-        """Whether, once this was released, that claimant asking for it is an event a person should see."""
-        if claimant.identity == self.claimant or claimant.proof >= Proof.NEIGHBOUR:
-            return False
-        return claimant.address != self.claimed_from or claimant.proof is Proof.NONE
-
-    def falls_short(self, claimant: Claimant) -> str | None:
-        """What that claimant lacks for it by its terms, in words for a person; None when it lacks nothing."""
-        if claimant.proof < self.min_proof:
-            return f"its policy wants the proof {self.min_proof.name.lower()}, and there was {_had(claimant.proof)}"
-        if self.networks and not is_inside(claimant.address, self.networks):
-            return f"the source address is outside {', '.join(self.networks)}, where its policy releases"
-        return None
-
-    def because(self) -> str:
-        """Why it stands so, in words for a person."""
-        return _BECAUSE[self.state](self)
-
-
-def _had(proof: Proof) -> str:
-    return "none" if proof is Proof.NONE else f"only {proof.name.lower()}"
-
-
-_BECAUSE: dict[str, Callable[[Grant], str]] = {
-    "sealed": lambda grant: (
-        f"lent {grant.lendings} times and never confirmed, {_last_lent(grant)}; find out why the PBX is not told, then "
-        "arm it for the controller"
-        if grant.lendings >= MOST_LENDINGS
-        else "it was never armed"
-        if grant.armed_at is None
-        else "the database came back from a backup or a failover, or a person sealed the site; arm it again"
-    ),
-    "armed": lambda grant: (
-        "released each time the phone asks, with proof"
-        if grant.mode is Mode.ALWAYS
-        else "waiting for an Ansible run to ask"
-        + (f"; lent before, {_last_lent(grant)}, and not confirmed" if grant.lendings else "")
-        if grant.key.audience is Audience.CONTROLLER
-        else "waiting for the phone to ask" + ("" if grant.expires_at else "; the window starts when it does")
-    ),
-    "open": lambda grant: (
-        f"released each time, last to {grant.claimed_from}"
-        if grant.mode is Mode.ALWAYS
-        else f"released to {grant.claimed_from}; arm it to release it again"
-        if grant.mode is Mode.ONCE
-        else f"released to {grant.claimed_from}; the same claimant may still repeat its request"
-    ),
-    "lent": lambda grant: (
-        f"lent to {grant.claimed_from} at {iso_time(grant.lent_at)} until {iso_time(grant.expires_at)}, and not "
-        f"confirmed yet; lending {grant.lendings} of {MOST_LENDINGS}"
-    ),
-    "released": lambda grant: f"already released to {grant.claimed_from}; arm it to release it again",
-    "expired": lambda grant: "the window ended before the phone asked; arm it again",
-    "revoked": lambda grant: (
-        ("revoked by a person; " if grant.on_theft == "report" else "revoked by a person, or because of a theft; ")
-        + "arm it to release it again"
-    ),
-    "suspect": lambda grant: (
-        f"someone other than {grant.claimed_from} asked for it; find out who, then arm it with a new password"
-    ),
-}
-
-
-def _last_lent(grant: Grant) -> str:
-    return f"last to {grant.claimed_from} at {iso_time(grant.lent_at)}, lending {grant.lendings} of {MOST_LENDINGS}"
 
 
 class Release:
@@ -300,25 +148,26 @@ class Release:
         Commits before it opens anything. Where the outcome of the commit is unknown it raises, and nothing is
         released.
         """
+        keys = list(wanted)
         with self._store.write() as connection:
             moment = self._store.moment(connection)
-            keys = [GrantKey(mac, key.line, key.secret_class, Audience.PHONE) for key in wanted]
-            held = connection.execute(_STANDING, {"phone": mac}).all()
+            held = standing_of(connection, mac)
             # First, so that a claimant whom the policy calls a thief takes nothing else in passing.
-            is_another = any(row.claimant not in (None, claimant.identity) for row in held)
-            suspicions = self._suspect(connection, moment, keys, claimant) if is_another else []
-            won = self._take(connection, moment, _within_networks(keys, held, claimant), claimant)
-            lost = [key for key in keys if key not in won]
-            events = [_release_event(key, taken, claimant) for key, taken in won.items()]
+            is_another = any(grant.claimant not in (None, claimant.identity) for grant in held.values())
+            suspicions = self._suspect(connection, moment, mac, keys, claimant) if is_another else []
+            admitted = _within_networks(keys, held, claimant)
+            won = take(connection, moment, mac, admitted, *claimant)
+            events = [_release_event(mac, key, taken, claimant) for key, taken in won.items()]
             events += suspicions
-            if lost and not events:
+            if not events and len(won) < len(keys):
                 events += self.tally.now("refused", mac, claimant.identity, claimant.address, _reason(claimant))
-            sealed = _sealed(connection, won)
+            if suspicions:  # a theft may have given secrets a new version
+                held = standing_of(connection, mac)
             if any(taken.shred and taken.mode == Mode.ONCE for taken in won.values()):
                 events += self._shred(connection, moment, [mac])
             audit.append(connection, self._keyring.audit_key, moment.wall, events)
             self._store.advance(connection, moment)
-        return {SecretKey(key.line, key.secret_class): self._open(key, row) for key, row in sealed.items()}
+        return {key: self._open(mac, key, held[key]) for key in won}
 
     def confirm(self, mac: str, claimant: Claimant) -> None:
         """The phone proved that it holds what it was given: nothing is repeated any more."""
@@ -336,6 +185,24 @@ class Release:
             ]
             events += self._shred(connection, moment, [mac])
             audit.append(connection, self._keyring.audit_key, moment.wall, events)
+            self._store.advance(connection, moment)
+
+    def tick(self) -> None:
+        """Write down the time while a window runs, and close for good what is over; to be called every few seconds.
+
+        So a machine that wakes up in the past finds that it does: however long nobody had asked, the time was noted.
+        """
+        running = select(_G.mac).where(_G.expires_at.is_not(None), _G.state.in_(("armed", "open", "lent"))).limit(1)
+        with self._store.read() as connection:
+            if connection.execute(running).first() is None:
+                return
+        with self._store.write() as connection:
+            moment = self._store.moment(connection)
+            for before, after in (("armed", "expired"), ("open", "released")):
+                over = update(grants).where(
+                    _G.state == before, _G.mode != Mode.ALWAYS, _G.expires_at.is_not(None), OVER
+                )
+                connection.execute(over.values(state=after), at(moment))
             self._store.advance(connection, moment)
 
     def refused(self, mac: str, claimant: Claimant, reason: str) -> None:
@@ -372,9 +239,9 @@ class Release:
     def verifier(self, mac: str, secret_class: SecretClass) -> str | None:
         """A phone-wide secret to check a phone's answer against; it is compared with, never sent."""
         with self._store.read() as connection:
-            key = GrantKey(mac, PHONE_LINE, secret_class, Audience.PHONE)
-            row = _sealed(connection, [key]).get(key)
-        return None if row is None else self._open(key, row)
+            key = SecretKey(PHONE_LINE, secret_class)
+            row = standing_of(connection, mac).get(key)
+        return None if row is None else self._open(mac, key, row)
 
     def label(self, mac: str) -> str | None:
         """The ID of a phone's label, to check its answer against; it is compared with, never sent."""
@@ -386,28 +253,13 @@ class Release:
             return None
         return self._keyring.open(Sealed(row.label_key_id, row.label_box), label_place(mac))
 
-    def _take(
-        self,
-        connection: Connection,
-        moment: Moment,
-        keys: Collection[GrantKey],
-        claimant: Claimant,
-    ) -> dict[GrantKey, Row[Any]]:
-        parameters = at(moment) | {
-            "keys": [tuple(key) for key in keys],
-            "who": claimant.identity,
-            "address": claimant.address,
-            "proof": int(claimant.proof),
-        }
-        return {_grant_key(row): row for row in connection.execute(_TAKE, parameters)}
-
     def _suspect(
-        self, connection: Connection, moment: Moment, keys: Collection[GrantKey], claimant: Claimant
+        self, connection: Connection, moment: Moment, mac: str, keys: Collection[SecretKey], claimant: Claimant
     ) -> list[Event]:
         if not keys or claimant.proof >= Proof.LABEL:
             return []
         parameters = at(moment) | {
-            "keys": [tuple(key) for key in keys],
+            "keys": [(mac, *key, Audience.PHONE) for key in keys],
             "who": claimant.identity,
             "address": claimant.address,
             "contradicted": claimant.proof is Proof.NONE,
@@ -418,7 +270,7 @@ class Release:
             Event(
                 "suspect",
                 claimant.identity,
-                *_grant_key(row),
+                *key_of(row),
                 row.generation,
                 {"from": claimant.address} | ({"on_theft": row.on_theft} if row.on_theft != "report" else {}),
             )
@@ -436,31 +288,8 @@ class Release:
         held = {grant.key: grant for grant in grants_of(connection, moment, [mac])[mac]}
         self.arm(connection, moment, [(key, _terms_again(held.get(key))) for key in keys], theft.ACTOR)
 
-    def _open(self, key: GrantKey, row: Row[Any]) -> str:
-        return self._keyring.open(
-            Sealed(row.key_id, row.box), place(key.mac, SecretKey(key.line, key.secret_class), row.version)
-        )
-
-
-def place(mac: str, key: SecretKey, version: int) -> str:
-    """Where a secret is sealed to."""
-    return f"{mac}/{key.line}/{key.secret_class}/{version}"
-
-
-def label_place(mac: str) -> str:
-    """Where the ID of a phone's label is sealed to."""
-    return f"{mac}/label"
-
-
-def grants_of(connection: Connection, moment: Moment, macs: Iterable[str] | None = None) -> dict[str, list[Grant]]:
-    """The grants of these phones, or of all, by MAC address."""
-    query = select(grants).order_by(_G.mac, _G.line, _G.secret_class, _G.audience)
-    if macs is not None:
-        query = query.where(_G.mac.in_(list(macs)))
-    found: dict[str, list[Grant]] = {}
-    for row in connection.execute(query):
-        found.setdefault(row.mac, []).append(_grant(row, moment))
-    return found
+    def _open(self, mac: str, key: SecretKey, row: Standing) -> str:
+        return self._keyring.open(Sealed(row.key_id, row.box), place(mac, key, row.version))
 
 
 def _generations(connection: Connection, macs: Collection[str]) -> dict[GrantKey, int]:
@@ -468,37 +297,7 @@ def _generations(connection: Connection, macs: Collection[str]) -> dict[GrantKey
     query = select(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation)
     if len(macs) <= 500:
         query = query.where(_G.mac.in_(list(macs)))
-    return {_grant_key(row): row.generation for row in connection.execute(query)}
-
-
-def _grant(row: Row[Any], moment: Moment) -> Grant:
-    grant = Grant(
-        key=_grant_key(row),
-        state=row.state,
-        generation=row.generation,
-        mode=Mode(row.mode),
-        min_proof=Proof(row.min_proof),
-        armed_at=row.armed_at,
-        expires_at=row.expires_at,
-        expires_boot=row.expires_boot,
-        boot_id=row.boot_id,
-        claimant=row.claimant,
-        claimed_from=row.claimed_from,
-        released_at=row.released_at,
-        releases=row.releases,
-        confirmed_at=row.confirmed_at,
-        lendings=row.lendings,
-        lent_at=row.lent_at,
-        window_seconds=row.window_seconds,
-        networks=tuple(json.loads(row.networks)) if row.networks else (),
-        on_theft=row.on_theft,
-        shred=row.shred,
-    )
-    return replace(grant, state=grant.state_at(moment))
-
-
-def _grant_key(row: Any) -> GrantKey:
-    return GrantKey(row.mac, row.line, SecretClass(row.secret_class), Audience(row.audience))
+    return {key_of(row): row.generation for row in connection.execute(query)}
 
 
 def _reason(claimant: Claimant) -> str:
@@ -512,59 +311,30 @@ def _terms_again(grant: Grant | None) -> Policy:
     return Policy(grant.mode, grant.window_seconds, False, Proof.NONE, shred=grant.shred)
 
 
-def _release_event(key: GrantKey, taken: Row[Any], claimant: Claimant) -> Event:
+def _release_event(mac: str, key: SecretKey, taken: Taken, claimant: Claimant) -> Event:
     # "released" is written once a generation, and the database holds it unique; what follows is a repetition.
     name = "released" if taken.releases == 1 else "repeated"
     detail = {"from": claimant.address, "proof": claimant.proof.name.lower()}
-    return Event(name, claimant.identity, *key, taken.generation, detail)
+    return Event(name, claimant.identity, mac, *key, Audience.PHONE, taken.generation, detail)
 
 
-def _within_networks(keys: Collection[GrantKey], held: Sequence[Any], claimant: Claimant) -> Collection[GrantKey]:
+def _within_networks(
+    keys: Sequence[SecretKey], held: Mapping[SecretKey, Standing], claimant: Claimant
+) -> Sequence[SecretKey]:
     """The grants whose terms let that source address in; they were read under the write lock, so they stand."""
     shut = {
-        (row.line, row.secret_class)
-        for row in held
-        if row.networks is not None and not is_inside(claimant.address, json.loads(row.networks))
+        key
+        for key, grant in held.items()
+        if grant.networks is not None and not is_inside(claimant.address, json.loads(grant.networks))
     }
-    return [key for key in keys if (key.line, key.secret_class.value) not in shut] if shut else keys
-
-
-def _sealed(connection: Connection, keys: Collection[GrantKey]) -> dict[GrantKey, Row[Any]]:
-    wanted = {(key.mac, key.line, key.secret_class.value): key for key in keys}
-    rows = connection.execute(_SEALED, {"keys": list(wanted)})
-    return {wanted[row.mac, row.line, row.secret_class]: row for row in rows}
+    return [key for key in keys if key not in shut] if shut else keys
 
 
 _KEY = ("mac", "line", "secret_class", "audience")
 _THESE = tuple_(_G.mac, _G.line, _G.secret_class, _G.audience).in_(bindparam("keys", expanding=True))
 _WHO = bindparam("who", type_=String)
 _ADDRESS = bindparam("address", type_=String)
-_PROOF = bindparam("proof", type_=Integer)
 
-
-_TAKE = (
-    update(grants)
-    .where(
-        _THESE,
-        _G.min_proof <= _PROOF,
-        or_(
-            and_(_G.state == "armed", or_(_G.expires_at.is_(None), IN_TIME)),
-            and_(_G.state == "open", _G.mode == Mode.WINDOW, _G.claimant == _WHO, IN_TIME),
-            and_(_G.state == "open", _G.mode == Mode.ALWAYS),
-        ),
-    )
-    .values(
-        state="open",
-        claimant=_WHO,
-        claimed_from=_ADDRESS,
-        releases=_G.releases + 1,
-        released_at=WALL,
-        expires_at=func.coalesce(_G.expires_at, WALL + _G.window_seconds),
-        expires_boot=func.coalesce(_G.expires_boot, BOOT + _G.window_seconds),
-        boot_id=case((_G.expires_at.is_(None), BOOT_NOW), else_=_G.boot_id),
-    )
-    .returning(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation, _G.releases, _G.mode, _G.shred)
-)
 
 _SUSPECT = (
     update(grants)
@@ -581,16 +351,8 @@ _SUSPECT = (
     .returning(_G.mac, _G.line, _G.secret_class, _G.audience, _G.generation, _G.on_theft)
 )
 
-_STANDING = select(_G.line, _G.secret_class, _G.claimant, _G.networks).where(
-    _G.mac == bindparam("phone"), _G.audience == Audience.PHONE
-)
-
 _REARM = (
     update(grants)
     .where(*(_G[name] == bindparam(f"key_{name}") for name in _KEY))
     .values({column.name: bindparam(column.name) for column in grants.c if column.name not in _KEY})
-)
-
-_SEALED = select(secrets).where(
-    tuple_(secrets.c.mac, secrets.c.line, secrets.c.secret_class).in_(bindparam("keys", expanding=True))
 )

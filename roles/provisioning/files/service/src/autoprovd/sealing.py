@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from autoprovd.faults import Refused
+from autoprovd.model import SecretKey
 
 KEY_BYTES = 32
 """The length of every key here."""
@@ -259,3 +260,13 @@ def _write(descriptor: int, keys: Sequence[bytes]) -> None:
         stream.writelines(base64.b64encode(key) + b"\n" for key in keys)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def place(mac: str, key: SecretKey, version: int) -> str:
+    """Where a secret is sealed to."""
+    return f"{mac}/{key.line}/{key.secret_class}/{version}"
+
+
+def label_place(mac: str) -> str:
+    """Where the ID of a phone's label is sealed to."""
+    return f"{mac}/label"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -28,12 +28,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from autoprovd.audit import Event
 from autoprovd.faults import Refused
+from autoprovd.grants import Grant
 from autoprovd.model import SecretClass
 from autoprovd.policy import Mode
 from autoprovd.store.schema import grants, secrets
-
-if TYPE_CHECKING:
-    from autoprovd.release import Grant
 
 _KEPT = frozenset({SecretClass.PROVISIONING})
 """The service compares phones' answers with these."""

@@ -19,13 +19,14 @@ from autoprovd import __version__, audit, passwords
 from autoprovd.audit import Event
 from autoprovd.clock import Moment, iso_time
 from autoprovd.faults import Fault, Refused, invalid
+from autoprovd.grants import GrantKey, grants_of
 from autoprovd.model import Audience, Phone, SecretClass, SecretKey, Settings, parse_settings
 from autoprovd.planning import Change, Difference, definitions_of, held_secrets, plan_phones, secret_fingerprint, spell
 from autoprovd.policy import Policy, policy_for
-from autoprovd.release import GrantKey, Release, grants_of, label_place, place
+from autoprovd.release import Release
 from autoprovd.render import Document
 from autoprovd.rules import faults_of_settings
-from autoprovd.sealing import Keyring, Sealed
+from autoprovd.sealing import Keyring, Sealed, label_place, place
 from autoprovd.store import Store, fact, insert_into, set_fact
 from autoprovd.store.schema import documents, phones, secrets
 from autoprovd.vendors import render, secret_keys

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from autoprovd import audit, log
-from autoprovd.audit import START
 from autoprovd.config import Config
 from autoprovd.directory import Directory
 from autoprovd.faults import Refused
 from autoprovd.keys import Keys
 from autoprovd.release import Release
 from autoprovd.store import Store
+from autoprovd.store.witness import START
 
 _SECONDS, _ATTEND_SECONDS = 30.0, 5.0
 
@@ -48,11 +48,12 @@ class Upkeep:
             await asyncio.to_thread(self._reseal)
 
     async def attend(self) -> None:
-        """Look after the database every few seconds until cancelled; a hindrance was logged when it arose."""
+        """Look after the database and the time every few seconds until cancelled."""
         while True:
             await asyncio.sleep(_ATTEND_SECONDS)
-            with suppress(Refused):
+            with suppress(Refused):  # a hindrance was logged when it arose
                 await asyncio.to_thread(self._store.attend)
+                await asyncio.to_thread(lambda: self._try("time not written down", self._release.tick))
 
     def reload(self) -> None:
         """Read the sealing keys again, and seal everything with the newest; returns at once."""

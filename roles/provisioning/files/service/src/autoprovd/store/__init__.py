@@ -20,14 +20,14 @@ from alembic.config import Config as AlembicConfig
 from sqlalchemy import Connection, Engine, Table, delete, func, select
 from sqlalchemy.dialects import postgresql as postgresql_dialect
 from sqlalchemy.dialects import sqlite as sqlite_dialect
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from autoprovd.clock import Clock, Moment
 from autoprovd.faults import Refused
 from autoprovd.store.arrival import Arrival
 from autoprovd.store.schema import audit, facts
 from autoprovd.store.sqlite import Sqlite
-from autoprovd.store.witness import Head, Witness
+from autoprovd.store.witness import START, Head, Witness
 
 COPY_MARK = "copied_at"
 """The fact that only copies of a database have."""
@@ -60,7 +60,7 @@ class Store:
         elif url.startswith(("postgresql://", "postgres://")):
             from autoprovd.store.postgresql import Postgresql  # loads libpq
 
-            self._backend = Postgresql(url, require_synchronous_standby)
+            self._backend = Postgresql(url, require_synchronous_standby, trust_failover)
         else:
             raise Refused(
                 "invalid", f"database.url must start with sqlite:/// or postgresql://, but is {url.split(':')[0]}:…"
@@ -72,6 +72,7 @@ class Store:
         self._witness = Witness(witness) if witness is not None else None
         self._discontinued: Discontinued | None = None
         self._write_lock = threading.Lock()
+        self._seen: Head | None = None
 
     def migrate(self) -> None:
         """Bring the tables to the present shape; does nothing when they have it."""
@@ -109,8 +110,10 @@ class Store:
             yield connection
             # The head of the audit log as this transaction leaves it, if it wrote to it.
             head: Head | None = connection.info.pop("audit_head", None)
+            found: Arrival | None = connection.info.get("arrival")
             with self._backend.committing(connection):
                 connection.commit()
+            self._seen = head or (found.head if found is not None else self._seen)
             if head is not None and self._witness is not None:
                 self._witness.note(head)
 
@@ -128,6 +131,7 @@ class Store:
                 connection = engine.connect()
                 connection.begin()
             connection.info.pop("arrival", None)
+            connection.info.pop("audit_head", None)
             yield connection
         finally:
             connection.close()
@@ -161,6 +165,9 @@ class Store:
     def _arrive(self, connection: Connection) -> None:
         arrival: Arrival = self._backend.arrive(connection, self.clock)
         connection.info["arrival"] = arrival
+        seen = self._seen
+        if seen is not None and arrival.head != seen and not _holds(connection, seen):
+            self._discontinue(connection, f"the database lacks audit row {seen.seq}, which this service has seen")
         if arrival.identity is None or arrival.identity == arrival.known:
             return
         if arrival.known is not None and not self._trust_failover:
@@ -184,26 +191,29 @@ class Store:
         return self.clock.moment(arrival.high_water)
 
     def advance(self, connection: Connection, moment: Moment) -> None:
-        """Record the time as seen. Every arming and every claim does, in its own transaction."""
-        set_fact(connection, "high_water", repr(moment.wall))
+        """Record the time as seen. Whatever decides by the time does, in its own transaction; an audit row does too."""
+        if "audit_head" not in connection.info:
+            set_fact(connection, "high_water", repr(moment.wall))
 
     # -- what others wrote --------------------------------------------------------------------------------------------
 
-    def news(self, after: int, most: int = 1000) -> tuple[int, set[str] | None]:
+    def news(self, after: Head, most: int = 1000) -> tuple[Head, set[str] | None]:
         """What was written behind that audit row: the last row now, and the phones it was about; None for any.
 
-        Whatever matters to a phone is in the audit log, so the log is also what other nodes go by.
+        Whatever matters to a phone is in the audit log, so the log is also what other nodes go by. Where that row is
+        not what it was, rows were lost, and any phone may be concerned.
         """
-        query = (
-            select(audit.c.seq, audit.c.event, audit.c.mac).where(audit.c.seq > after).order_by(audit.c.seq).limit(most)
-        )
+        columns = (audit.c.seq, audit.c.link, audit.c.event, audit.c.mac)
+        query = select(*columns).where(audit.c.seq >= after.seq).order_by(audit.c.seq).limit(most)
         with self.read() as connection:
             rows = connection.execute(query).all()
-            if len(rows) == most:
-                head = _head(connection)
-                return (head.seq if head else 0), None
-        macs = {row.mac for row in rows if row.event not in _NO_NEWS}
-        return (rows[-1].seq if rows else after), None if None in macs else macs
+            goes_on = after == START or (rows and (rows[0].seq, rows[0].link) == after)
+            if not goes_on or len(rows) == most:
+                return _head(connection) or START, None
+        if not rows:
+            return START, set()
+        macs = {row.mac for row in rows if row.seq > after.seq and row.event not in _NO_NEWS}
+        return Head(rows[-1].seq, rows[-1].link), None if None in macs else macs
 
     def close(self) -> None:
         """Let go of the database."""
@@ -221,7 +231,7 @@ class Store:
         """Turn what a database can answer into a sentence with the way out; the driver's text may hold values."""
         try:
             yield
-        except IntegrityError:
+        except self._backend.conflicts:
             raise Refused(
                 "conflict", "the change contradicts what another run just wrote; nothing was changed"
             ) from None
@@ -258,5 +268,7 @@ def _head(connection: Connection) -> Head | None:
 
 
 def _holds(connection: Connection, head: Head) -> bool:
+    if head == START:
+        return True
     link = connection.execute(select(audit.c.link).where(audit.c.seq == head.seq)).scalar()
     return link == head.link

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from autoprovd.store.witness import Head
+
 
 class Arrival(NamedTuple):
     """Who the database is, who it was, and how late it has ever been there."""
@@ -15,4 +17,6 @@ class Arrival(NamedTuple):
     known: str | None
     """The identity that the last writer found; another one means a failover or a restored copy."""
     high_water: float
-    """The latest wall time ever recorded, seconds since 1970."""
+    """The latest wall time ever recorded, seconds since 1970: of the last audit row, or of a tick after it."""
+    head: Head
+    """The last row of the audit log."""

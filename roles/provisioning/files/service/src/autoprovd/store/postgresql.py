@@ -19,13 +19,15 @@ from typing import Any, LiteralString
 
 import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import QueuePool
 
 from autoprovd import log
 from autoprovd.clock import DatabaseClock
 from autoprovd.faults import Refused
 from autoprovd.store.arrival import Arrival
+from autoprovd.store.prepared import driver
+from autoprovd.store.witness import START, Head
 
 _OLDEST = 150000
 _WRITER_LOCK, _PRESENCE_CLASS, _PRESENCE = 0x6175746F70, 0x6175746F, 1
@@ -48,8 +50,10 @@ _SESSION = {
 _ARRIVE = """
 SELECT extract(epoch FROM clock_timestamp())::float8,
        substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8),
-       (SELECT value FROM facts WHERE name = 'high_water'),
-       (SELECT value FROM facts WHERE name = 'database')
+       (SELECT value::float8 FROM facts WHERE name = 'high_water'),
+       (SELECT value FROM facts WHERE name = 'database'),
+       last.seq, last.link, last.at
+FROM (SELECT 1) AS one LEFT JOIN (SELECT seq, link, at FROM audit ORDER BY seq DESC LIMIT 1) AS last ON true
 """
 # pg_control_checkpoint() still tells the old timeline for a while after a standby was promoted.
 
@@ -89,14 +93,16 @@ class Postgresql:
     shared = True
     default_clock = DatabaseClock
     errors = (DBAPIError, psycopg.Error)
+    conflicts = (IntegrityError, psycopg.IntegrityError)
 
-    def __init__(self, url: str, require_synchronous_standby: bool) -> None:
-        self._url = make_url(url).set(drivername="postgresql+psycopg")
+    def __init__(self, url: str, require_synchronous_standby: bool, trust_failover: bool) -> None:
+        self.url = make_url(url).set(drivername="postgresql+psycopg")
         self._require_synchronous_standby = require_synchronous_standby
+        self._trust_failover = trust_failover
         self.writer = _engine(
-            self._url, f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({_WRITER_LOCK})", 1
+            self.url, f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({_WRITER_LOCK})", 1
         )
-        self.reader = _engine(self._url, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", 8)
+        self.reader = _engine(self.url, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", 8)
         self._watch = _CommitWatch()
         self._presence: psycopg.Connection[Any] | None = None
         self._hindrance: str | None = None
@@ -112,11 +118,11 @@ class Postgresql:
 
     def arrive(self, connection: Connection, clock: Any) -> Arrival:
         """Who this database is, and its clock; one round trip."""
-        now, timeline, high_water, known = connection.exec_driver_sql(_ARRIVE).one()
+        now, timeline, tick, known, seq, link, at = driver(connection).execute(_ARRIVE).fetchone()
         if isinstance(clock, DatabaseClock):
             clock.observe(now)
         identity = f"{connection.connection.info['cluster']}/{timeline}"
-        return Arrival(identity, known, float(high_water or 0.0))
+        return Arrival(identity, known, max(tick or 0.0, at or 0.0), START if seq is None else Head(seq, link))
 
     @contextmanager
     def committing(self, connection: Connection) -> Iterator[None]:
@@ -156,7 +162,7 @@ class Postgresql:
 
     def _attend(self) -> str | None:
         if self._presence is None:
-            arguments, named = self.writer.dialect.create_connect_args(self._url)
+            arguments, named = self.writer.dialect.create_connect_args(self.url)
             self._presence = psycopg.connect(*arguments, **{**named, **_SESSION, "autocommit": True})
             self._presence.execute("SELECT pg_advisory_lock_shared(%s, %s)", (_PRESENCE_CLASS, _PRESENCE))
             # What is written here is only the time, and must not wait for a standby that is away.
@@ -167,16 +173,18 @@ class Postgresql:
         (nodes,) = _one(self._presence, _NODES, (_PRESENCE_CLASS, _PRESENCE))
         with suppress(psycopg.errors.UndefinedTable):  # before the first migration
             self._presence.execute(_TICK)
-        if nodes < 2 or not self._require_synchronous_standby:
+        # Who trusts a failover needs the standby even alone: a second node may have failed with it.
+        if not self._require_synchronous_standby or (nodes < 2 and not self._trust_failover):
             return None
         synchronous, hidden = _one(self._presence, _STANDBYS)
         if synchronous:
             return None
         if hidden:
             return "this service's user cannot see the state of the standbys; GRANT pg_read_all_stats to it"
+        who = f"{nodes} nodes work on this database" if nodes > 1 else "a failover of this database is trusted"
         return (
-            f"{nodes} nodes work on this database and it has no synchronous standby, so a failover could forget a "
-            "release; set synchronous_standby_names, or database.require_synchronous_standby = false"
+            f"{who} and it has no synchronous standby, so a failover could forget a release; "
+            "set synchronous_standby_names, or database.require_synchronous_standby = false"
         )
 
     def _leave(self) -> None:
@@ -190,6 +198,20 @@ class Postgresql:
         self._leave()
         self.writer.dispose()
         self.reader.dispose()
+
+
+def nodes_on(url: str) -> int:
+    """How many services work on that database now. Raises ``Refused``."""
+    database = Postgresql(url, require_synchronous_standby=False, trust_failover=False)
+    try:
+        arguments, named = database.writer.dialect.create_connect_args(database.url)
+        with psycopg.connect(*arguments, **{**named, **_SESSION, "autocommit": True}) as connection:
+            (nodes,) = _one(connection, _NODES, (_PRESENCE_CLASS, _PRESENCE))
+            return int(nodes)
+    except psycopg.Error as error:
+        raise Refused("unavailable", f"{database.explain(error)}; nothing was changed") from error
+    finally:
+        database.close()
 
 
 def _one(connection: psycopg.Connection[Any], statement: LiteralString, parameters: Sequence[object] = ()) -> Any:

@@ -121,7 +121,13 @@ Index(
     sqlite_where=text("event = 'released'"),
     postgresql_where=text("event = 'released'"),
 )
-Index("audit_by_event", audit.c.event)
+Index(
+    "audit_of_removed",
+    audit.c.mac,
+    audit.c.generation,
+    sqlite_where=text("event = 'removed'"),
+    postgresql_where=text("event = 'removed'"),
+)
 
 tokens = Table(
     "tokens",

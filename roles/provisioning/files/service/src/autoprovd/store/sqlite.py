@@ -8,13 +8,19 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine, Float, cast, create_engine, event, select
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.pool import QueuePool
 
 from autoprovd.clock import Clock
 from autoprovd.store.arrival import Arrival
-from autoprovd.store.schema import facts
+from autoprovd.store.prepared import driver
+from autoprovd.store.witness import START, Head
+
+_ARRIVE = """
+SELECT (SELECT CAST(value AS REAL) FROM facts WHERE name = 'high_water'), last.seq, last.link, last.at
+FROM (SELECT 1) LEFT JOIN (SELECT seq, link, at FROM audit ORDER BY seq DESC LIMIT 1) AS last
+"""
 
 _WAY_OUT = {
     "readonly": "the database cannot be written: its file or folder is read-only for this service",
@@ -33,6 +39,7 @@ class Sqlite:
     shared = False
     default_clock = Clock
     errors = (DatabaseError, sqlite3.Error)
+    conflicts = (IntegrityError, sqlite3.IntegrityError)
 
     def __init__(self, url: str) -> None:
         self.writer = _engine(url, "BEGIN IMMEDIATE", connections=1)
@@ -44,9 +51,9 @@ class Sqlite:
         return next((text for part, text in _WAY_OUT.items() if part in told), "the database refused the transaction")
 
     def arrive(self, connection: Connection, _clock: Clock) -> Arrival:
-        """The high water. Who the database is cannot be told: a copy of the file has it all."""
-        seen = connection.execute(select(cast(facts.c.value, Float)).where(facts.c.name == "high_water")).scalar()
-        return Arrival(None, None, seen or 0.0)
+        """The high water and the last audit row. Who the database is cannot be told: a copy of the file has it all."""
+        tick, seq, link, at = driver(connection).execute(_ARRIVE).fetchone()
+        return Arrival(None, None, max(tick or 0.0, at or 0.0), START if seq is None else Head(seq, link))
 
     @contextmanager
     def committing(self, _connection: Connection) -> Iterator[None]:
@@ -84,6 +91,6 @@ def _engine(url: str, begin: str, connections: int) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        driver(connection).execute(begin)
 
     return engine

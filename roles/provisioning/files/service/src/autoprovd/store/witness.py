@@ -25,6 +25,10 @@ class Head(NamedTuple):
         return f"{self.seq}:{self.link}"
 
 
+START = Head(0, "0" * 64)
+"""What the first row is chained to."""
+
+
 class Witness:
     """A small file; written at every commit, without waiting for the disk.
 

@@ -24,14 +24,16 @@ from autoprovd import log, metrics
 from autoprovd.clock import Clock
 from autoprovd.directory import Directory, Entry, File, Request
 from autoprovd.faults import Refused
+from autoprovd.grants import Claimant
 from autoprovd.leases import Leases
 from autoprovd.model import SecretClass, parse_mac
 from autoprovd.neighbours import Neighbours
 from autoprovd.policy import Proof
-from autoprovd.release import Claimant, Release
+from autoprovd.release import Release
 from autoprovd.vendors import agent_of
 from autoprovd.vendors.base import Agent
 from autoprovd.web import digest
+from autoprovd.web.guesses import Guesses
 from autoprovd.web.protocol import CERTIFICATE
 
 PROTECTED_FOLDER = "a"
@@ -43,9 +45,8 @@ _CONDITIONS = frozenset(
     (b"range", b"if-range", b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since")
 )
 _LONGEST_PATH, _LONGEST_USER_AGENT = 160, 256
-_MOST_WRONG_ANSWERS = 10
-_WRONG_ANSWER_SECONDS = 60.0
-
+_UNSEEN_SECONDS = (0.05, 0.3, 0.6)
+"""When to look again for a phone that the neighbour table does not vouch for, before it is taken for a stranger."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -90,7 +91,7 @@ class PhoneFiles:
         self._neighbours = neighbours
         self._leases = leases or Leases([])
         self._digest = digest.Digest()
-        self._wrong_answers: dict[str, tuple[int, float]] = {}
+        self._guesses = Guesses()
         # Two pools, so that claims waiting for the one writer never keep a phone from its entry.
         self._readers = ThreadPoolExecutor(4, "read")
         self._claimers = ThreadPoolExecutor(4, "claim")
@@ -112,6 +113,8 @@ class PhoneFiles:
             return _plain(405, "only GET is answered here", {"allow": "GET, HEAD"}), "refused"
         asked = _asked(path[:_LONGEST_PATH], headers.get(b"user-agent", b"")[:_LONGEST_USER_AGENT])
         source = _address(scope)
+        if not source:  # it closed its connection before it was looked at: nobody knows who it was
+            return _plain(400, "the connection is gone"), "refused"
         try:
             if self._freshness is not None:
                 await self._freshness.run()
@@ -177,6 +180,8 @@ class PhoneFiles:
             wants = "its provisioning credentials" if protected else "the ID of its label"
             return self._challenge(scope, f"the phone was asked for {wants}")
         claimant = self._claimant(scope, entry, source, proof)
+        if claimant.proof is Proof.NONE and entry.waiting:
+            claimant = await self._seen(scope, entry, source, claimant)
         if claimant.proof is not Proof.NONE and proof is Proof.CREDENTIALS and entry.unconfirmed:
             await self._off_loop(self._release.confirm, entry.mac, claimant)
             await self._off_loop(self._directory.forget, [entry.mac])
@@ -184,6 +189,8 @@ class PhoneFiles:
         # The high water is the database's; a clock set back is caught there, when the claim is made.
         if hindrance is None and file.gaps and entry.concerns(claimant, self._clock):
             return await self._claim(entry, file, claimant)
+        if hindrance is None and entry.waiting:
+            hindrance = _refusal(entry, file, claimant)
         outcome = _locked(file, headers, claimant.proof, hindrance)
         # Who shows the credentials has everything, and only looks for news.
         if file.gaps and outcome.outcome == "without secrets" and proof is not Proof.CREDENTIALS:
@@ -201,12 +208,22 @@ class PhoneFiles:
                 return Claimant(f"certificate:{certified}", fits, source)
         if proof is not None:
             return Claimant(f"{proof.name.lower()}:{entry.mac}", proof, source)
-        known = self._known_as(source)
-        if entry.waiting and (known is None or known[1] != entry.mac):
-            # It matters now, and the phone may have come to its address within the last second.
-            self._neighbours.look_again()
-            self._leases.look_again()
+        try:
             known = self._known_as(source)
+            if entry.waiting and (known is None or known != ("neighbour", entry.mac)):
+                # It matters now, and the phone may have come to its address within the last second.
+                sight = self._neighbours.look(source)
+                if sight.mac is None and sight.belongs_here:
+                    # A lease says nothing about who has taken the address since.
+                    return Claimant(f"{_UNSEEN}{source}", Proof.NONE, source)
+                self._leases.look_again()
+                known = ("neighbour", sight.mac) if sight.mac is not None else self._leased_to(source)
+        except OSError as error:
+            if entry.waiting:
+                metrics.unproven.labels("unreadable").inc()
+                reason = error.strerror or str(error)
+                raise Refused("unavailable", f"the kernel does not say who is asking: {reason}") from None
+            known = None
         if known is None:
             return Claimant(f"address:{source}", Proof.ADDRESS, source)
         witness, mac = known
@@ -215,23 +232,52 @@ class PhoneFiles:
     def _known_as(self, source: str) -> tuple[str, str] | None:
         """Who knows whose address that is, and the MAC address; what the network sees counts more than a lease."""
         mac = self._neighbours.mac_of(source)
-        if mac is not None:
-            return "neighbour", mac
+        return ("neighbour", mac) if mac is not None else self._leased_to(source)
+
+    def _leased_to(self, source: str) -> tuple[str, str] | None:
         mac = self._leases.mac_of(source)
         return ("lease", mac) if mac is not None else None
+
+    async def _seen(self, scope: Scope, entry: Entry, source: str, claimant: Claimant) -> Claimant:
+        """Whom nothing proves, once the kernel had a second to ask for its MAC address."""
+        if claimant.identity.startswith(_UNSEEN):
+            self._neighbours.call(source)
+            for seconds in _UNSEEN_SECONDS:
+                await asyncio.sleep(seconds)
+                claimant = self._claimant(scope, entry, source, None)
+                if not claimant.identity.startswith(_UNSEEN):
+                    break
+        if claimant.proof is Proof.NONE:
+            metrics.unproven.labels(claimant.identity.partition(":")[0]).inc()
+        return claimant
+
+    def _is_phone(self, entry: Entry, source: str) -> bool:
+        """Whether the network knows that address as the phone's; a table that cannot be read knows nothing."""
+        try:
+            known = self._known_as(source)
+        except OSError:
+            return False
+        return known is not None and known[1] == entry.mac
 
     async def _authenticate(self, scope: Scope, header: str, entry: Entry) -> Proof | _Outcome:
         """The proof an Authorization header gives, or the refusal it meets."""
         credentials = digest.parse(header)
         if credentials is None or (credentials.scheme == "basic" and scope["scheme"] != "https"):
             return self._wrong(scope, entry, "it answered with something other than Digest")
-        count, since = self._wrong_answers.get(entry.mac, (0, 0.0))
-        if count >= _MOST_WRONG_ANSWERS and time.monotonic() - since < _WRONG_ANSWER_SECONDS:
-            response = _plain(429, "too many wrong answers", {"retry-after": "60"})
-            claimant = self._claimant(scope, entry, _address(scope), None)
-            self._release.refused(entry.mac, claimant, "too many wrong passwords")
-            return _Outcome(response, "refused", "too many wrong passwords; it may try again in a minute")
-        for proof, passwords in (await self._off_loop(self._passwords, entry)).items():
+        source = _address(scope)
+        # Counted before it is judged, and before anything is awaited: however many come at once.
+        attempt = self._guesses.count(entry.mac, source, self._is_phone(entry, source))
+        if attempt.wait:
+            reason = "too many wrong passwords"
+            seconds = str(int(attempt.wait) + 1)
+            self._refused(entry, source, reason)
+            metrics.unproven.labels("guesses").inc()
+            log.event(reason, 30, mac=entry.mac, source=source)
+            response = _plain(429, "too many wrong answers", {"retry-after": seconds})
+            return _Outcome(response, "refused", f"{reason}; it may try again in {seconds} seconds")
+        async with self._guesses.turn(entry.mac):
+            expected = await self._off_loop(self._passwords, entry)
+        for proof, passwords in expected.items():
             if credentials.scheme == "basic":
                 fits: bool | None = digest.check_basic(credentials, passwords)
             else:
@@ -240,15 +286,11 @@ class PhoneFiles:
                     target += "?" + scope["query_string"].decode("latin-1")
                 fits = self._digest.check(credentials, scope["method"], target, passwords)
             if fits is None:
+                self._guesses.take_back(attempt)
                 return self._challenge(scope, "its nonce was used up", stale=True)
             if fits and _is_user(credentials.user, entry.mac):
-                self._wrong_answers.pop(entry.mac, None)
+                self._guesses.was_right(attempt)
                 return proof
-        if time.monotonic() - since >= _WRONG_ANSWER_SECONDS:
-            count, since = 0, time.monotonic()
-        if len(self._wrong_answers) > 10_000:
-            self._wrong_answers.clear()
-        self._wrong_answers[entry.mac] = (count + 1, since)
         return self._wrong(scope, entry, "its user name or password is wrong")
 
     def _passwords(self, entry: Entry) -> dict[Proof, list[str]]:
@@ -261,8 +303,17 @@ class PhoneFiles:
         return found
 
     def _wrong(self, scope: Scope, entry: Entry, reason: str) -> _Outcome:
-        self._release.refused(entry.mac, self._claimant(scope, entry, _address(scope), None), reason)
+        self._refused(entry, _address(scope), reason)
         return self._challenge(scope, reason)
+
+    def _refused(self, entry: Entry, source: str, reason: str) -> None:
+        """Count who gave no proof at all; not worth asking the kernel about."""
+        try:
+            known = self._known_as(source)
+        except OSError:
+            known = None
+        identity = f"{known[0]}:{known[1]}@{source}" if known else f"address:{source}"
+        self._release.refused(entry.mac, Claimant(identity, Proof.ADDRESS, source), reason)
 
     def _challenge(self, scope: Scope, reason: str, stale: bool = False) -> _Outcome:
         response = _plain(401, "authentication required")
@@ -284,6 +335,7 @@ class PhoneFiles:
             reason = _refusal(entry, file, claimant)
             log.event("no secret released", 30, mac=entry.mac, source=claimant.address, proof=proof, reason=reason)
             return _Outcome(file.ready, "without secrets", reason, claimant.proof)
+        self._guesses.forgive(entry.mac, claimant.address)  # it may have come with what it had before
         for key in released:
             metrics.releases.labels(key.secret_class.value, "phone").inc()
         names = ", ".join(
@@ -330,7 +382,9 @@ class _Shared:
 
 _PROOF_NAMES = {proof: proof.name.lower() for proof in Proof}
 _NOTHING_ARMED = "nothing is armed for this claimant"
+_UNSEEN = "unseen:"
 _CONTRADICTED = {
+    "unseen": "the source address is on this network, and the neighbour table vouches for nobody there",
     "neighbour": "the neighbour table knows the source address with another MAC address",
     "lease": "a DHCP lease gives the source address to another MAC address",
     "certificate": "its certificate is that of another phone",

@@ -1,8 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The autoprov authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One write to the network for a response, instead of one for its head and one for its body.
+"""uvicorn's HTTP/1.1, with what phones need: one write for a response, and limits for who means ill.
 
-The second write costs a system call and wakes the peer twice; on small files that is a quarter of the whole request.
+A second write, for the body, costs a system call and wakes the peer twice; on small files that is a quarter of the
+whole request.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from typing import Any
+from collections import Counter
+from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -48,12 +50,106 @@ class _Gathering:
         return getattr(self._transport, name)
 
 
+_MOST_HEAD_BYTES, _MOST_HEADERS = 16 * 1024, 100
+_HEAD_SECONDS, _BODY_SECONDS = 10.0, 60.0
+_MOST_CONNECTIONS = 2000
+"""Of one source address: a whole site may stand behind one, and all its phones may boot at once."""
+_TOO_LARGE, _LENGTH_REQUIRED = "431 Request Header Fields Too Large", "411 Length Required"
+
+
 class Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1, on a gathering transport."""
+    """uvicorn's HTTP/1.1, on a gathering transport, that waits neither long nor for much until it has a request."""
+
+    _open: ClassVar[Counter[str]] = Counter()
+    """Connections by source address."""
+
+    _source = ""
+    _in_head = True
+    _head_bytes = 0
+    """What came since the last head ended, as long as there is no body to come."""
+    _timer: asyncio.TimerHandle | None = None
+    _awaits_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A connection came in."""
         super().connection_made(_Gathering(transport))  # type: ignore[arg-type]
+        self._source = self.client[0] if self.client else ""
+        self._open[self._source] += 1
+        # The admin socket has no address, and a file mode that keeps strangers out.
+        if self._source and self._open[self._source] > _MOST_CONNECTIONS:
+            self.transport.close()
+            return
+        self._timer = self.loop.call_later(_HEAD_SECONDS, self._too_slow)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It ended."""
+        super().connection_lost(exc)
+        self._stop_timer()
+        self._open[self._source] -= 1
+        if self._open[self._source] <= 0:
+            del self._open[self._source]
+
+    def data_received(self, data: bytes) -> None:
+        """A part of a request, or of several."""
+        # One reading is bounded; what matters is what piles up over several.
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if not self._in_head:
+            self._await_body()
+        elif self._head_bytes:
+            if self._head_bytes > _MOST_HEAD_BYTES:
+                self._refuse(_TOO_LARGE)
+            elif self._timer is None:  # a request in one piece never gets here
+                self._timer = self.loop.call_later(_HEAD_SECONDS, self._too_slow)
+
+    def on_headers_complete(self) -> None:
+        """All of a request but its body is here."""
+        self._in_head = False
+        came, self._head_bytes = self._head_bytes, 0
+        if len(self.headers) > _MOST_HEADERS or (came > _MOST_HEAD_BYTES and self._size() > _MOST_HEAD_BYTES):
+            self._refuse(_TOO_LARGE)
+            return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of a body."""
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A request ends; the next one may follow."""
+        self._in_head, self._awaits_body = True, False
+        self._stop_timer()
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    def _await_body(self) -> None:
+        if self._awaits_body or self.transport.is_closing():
+            return
+        if any(name == b"transfer-encoding" for name, _value in self.headers):
+            # Its end may be followed by headers without end, and nobody who asks here has to send any.
+            self._refuse(_LENGTH_REQUIRED)
+            return
+        self._awaits_body = True
+        self._stop_timer()
+        self._timer = self.loop.call_later(_BODY_SECONDS, self._too_slow)
+
+    def _size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def _refuse(self, status: str) -> None:
+        self.transport.write(f"HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".encode())
+        self.transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        self.transport.close()
 
 
 CERTIFICATE = "autoprov.certificate"

@@ -6,7 +6,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
@@ -15,9 +15,7 @@ from autoprovd import audit
 from autoprovd.audit import ExportCheck
 from autoprovd.store.witness import Head
 from autoprovd.tokens import Scope
-
-if TYPE_CHECKING:
-    from autoprovd.web.api import Parts
+from autoprovd.web.parts import Parts
 
 
 def add(api: APIRouter, parts: "Parts", needs: Callable[[Scope], Any]) -> None:

@@ -32,6 +32,7 @@ from autoprovd.store import Store
 from autoprovd.tokens import Tokens
 from autoprovd.upkeep import Upkeep
 from autoprovd.web import api, phones
+from autoprovd.web.parts import Parts
 from autoprovd.web.protocol import CertifyingProtocol, Protocol, ToldHandshake
 
 
@@ -76,7 +77,7 @@ def serve(config: Config) -> None:
     directory = Directory(store)
     site.on_change(directory.forget)
     overview = Overview(store, keyring, directory)
-    parts = api.Parts(store, keyring, release, site, overview, Tokens(store, keyring), keys)
+    parts = Parts(store, keyring, release, site, overview, Tokens(store, keyring), keys)
     leases = Leases([(file.kind, file.path) for file in config.identity.lease_files])
     doors = _doors(config, phones.PhoneFiles(directory, release, store.clock, Neighbours(), leases), parts)
     log.event("started", version=__version__, count=rendered, listener=", ".join(door.name for door in doors))
@@ -94,7 +95,7 @@ def uvicorn_loop(main: Any) -> None:
     uvloop.run(main)
 
 
-def _doors(config: Config, for_phones: Any, parts: api.Parts) -> list[_Door]:
+def _doors(config: Config, for_phones: Any, parts: Parts) -> list[_Door]:
     doors = []
     listen = config.listen
     over_https = api.application(parts, on_socket=False)

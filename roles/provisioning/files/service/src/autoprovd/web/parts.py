@@ -1,0 +1,37 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the admin API works with."""
+
+from __future__ import annotations
+
+from autoprovd.keys import Keys
+from autoprovd.lending import Lending
+from autoprovd.overview import Overview
+from autoprovd.release import Release
+from autoprovd.sealing import Keyring
+from autoprovd.site import Site
+from autoprovd.store import Store
+from autoprovd.tokens import Tokens
+
+
+class Parts:
+    """The service behind the API."""
+
+    def __init__(
+        self,
+        store: Store,
+        keyring: Keyring,
+        release: Release,
+        site: Site,
+        overview: Overview,
+        tokens: Tokens,
+        keys: Keys | None = None,
+    ) -> None:
+        self.store = store
+        self.keyring = keyring
+        self.release = release
+        self.lending = Lending(store, keyring)
+        self.site = site
+        self.overview = overview
+        self.tokens = tokens
+        self.keys = keys or Keys(store, keyring)
