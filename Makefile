@@ -47,7 +47,7 @@ molecule: setup wheelhouse ## One Molecule command by hand: make molecule DO="co
 	@MOLECULE_GLOB='molecule/*/molecule.yml' $(BIN)/molecule $(or $(DO),test)
 
 test-long: setup wheelhouse ## The proofs in full, minutes rather than seconds: races, kills, failovers, and what was counted
-	@$(BIN)/python -m tools.run_tests long
+	@$(BIN)/python -m tools.run_tests long-proofs long-integration
 
 lint: setup build ## Every gate: ruff, mypy, ansible-lint, ansible-test sanity, docs, changelog, licences
 	@$(BIN)/python -m tools.gates
@@ -56,7 +56,7 @@ build: $(VENV)/.ready ## The collection's tarball, into build/
 	@mkdir -p build
 	@$(BIN)/ansible-galaxy collection build --force --output-path build
 
-bench: setup wheelhouse ## Measure the service against nginx, claims against bare transactions, 10,000 phones in one call
+bench: setup wheelhouse ## Measure the service against nginx, claims against bare transactions, 10,000 phones in one call, gaps in DHCP
 	@$(BIN)/python -m tests.bench
 
 lock: ## Write the locks in requirements/ anew (needs uv); OPTIONS=--upgrade for newer versions

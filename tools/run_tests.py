@@ -17,18 +17,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-LONG = "long"
-"""The suite of what takes minutes, in all folders; it runs when it is named."""
+LONG = "long-"
+"""How suites begin that take minutes; they run when they are named."""
 # unit-postgresql: the tests of the service once more, with the other database.
-# Two at a time where tests mostly wait for Ansible; what measures races and kills has the machine for itself.
+# Several at a time where tests mostly wait for Ansible or DHCP;
+# what measures races and kills has the machine for itself.
 SUITES = {
     "unit": ["-n", "auto", "tests/unit"],
     "unit-postgresql": ["-n", "auto", "tests/unit/service"],
     "proofs": ["tests/proofs"],
-    "integration": ["-n", "2", "--dist", "loadfile", "tests/integration"],
+    "integration": ["-n", "3", "--dist", "loadfile", "tests/integration"],
     "e2e": ["tests/e2e"],
     "molecule": ["molecule/test_scenarios.py", "--timeout", "1800"],
-    LONG: ["tests", "--timeout", "3600"],
+    "long-proofs": ["tests/proofs", "--timeout", "3600"],
+    "long-integration": ["-n", "3", "--dist", "loadfile", "tests/integration", "--timeout", "3600"],
 }
 
 
@@ -63,10 +65,10 @@ def run(suite: str, summary: Summary) -> None:
     report.unlink(missing_ok=True)
     if not paths:
         summary.counts["failed"] += 1
-        summary.failed.append(f"{suite}: there is no {SUITES[suite][-1]}")
+        summary.failed.append(f"{suite}: nothing to run in {' '.join(SUITES[suite])}")
         return
     print(f"\n━━━ {suite} ━━━", flush=True)
-    marked = "long" if suite == LONG else "not long"
+    marked = "long" if suite.startswith(LONG) else "not long"
     command = [sys.executable, "-m", "pytest", "-m", marked, *SUITES[suite], f"--junitxml={report}", "--durations=5"]
     started, before = time.monotonic(), summary.counts["failed"]
     environment = os.environ | ({"AUTOPROV_TEST_DATABASE": "postgresql"} if suite == "unit-postgresql" else {})
@@ -86,7 +88,7 @@ def main(suites: list[str]) -> int:
         print(f"No such suite: {', '.join(sorted(unknown))}. There are: {', '.join(SUITES)}")
         return 2
     summary = Summary()
-    for suite in suites or (suite for suite in SUITES if suite != LONG):
+    for suite in suites or (suite for suite in SUITES if not suite.startswith(LONG)):
         run(suite, summary)
     print("\n━━━ summary ━━━")
     for reason, count in sorted(summary.skipped.items()):

@@ -19,7 +19,13 @@ description:
     reload, verified in the running configuration and by playing a client (DHCPDISCOVER only, nothing is allocated). On
     any doubt the files are put back, reloaded, and the server is probed again.
   - When nothing changes, nothing is written and nothing is reloaded.
-  - This release knows Kea (2.2 and later). Every option is sent whether or not the phone asks for it.
+  - It knows Kea (2.2 and later), dnsmasq (2.90 and later) and ISC dhcpd 4.4. Every option is sent whether or not the
+    phone asks for it.
+  - In dnsmasq ours is one file in the folder that it reads, C(zz-autoprov.conf), or one beside its configuration with
+    one line that brings it in. As dnsmasq reads options at its start only, it is restarted, which takes some
+    hundredths of a second; leases stay. Its files are tested before they are touched, and once more before the restart.
+  - ISC dhcpd cannot read its configuration anew. It is restarted when something changes, which takes it off the air for
+    a moment; its leases survive. A server that does not come back gets its old files and is started again.
 author:
   - The autoprov authors (@autoprov)
 extends_documentation_fragment:
@@ -51,8 +57,8 @@ options:
     default: present
   server:
     description:
-      - The DHCP server. V(auto) takes the one that is installed.
-      - V(dnsmasq) and V(dhcpd) are refused in this release.
+      - The DHCP server. V(auto) takes the one that serves here, else the one that is installed. A dnsmasq that only
+        answers DNS queries does not count, nor do those that libvirt, NetworkManager and LXC run for themselves.
     type: str
     choices: [auto, kea, dnsmasq, dhcpd]
     default: auto
@@ -115,10 +121,16 @@ options:
         choices: [auto, string, ipv4, sip_servers, uint8, uint16, uint32, hex]
         default: auto
       shared_network:
-        description: Only for clients in the shared network of this name.
+        description:
+          - Only for clients in the shared network of this name. In dnsmasq the name is the interface or the address
+            that C(shared-network=) says first.
         type: str
       subnet:
-        description: Only for clients in this subnet, in CIDR notation, as the server's configuration has it.
+        description:
+          - Only for clients in this subnet, in CIDR notation, as the server's configuration has it.
+          - dnsmasq must be able to tell them, by a tag that only this subnet's C(dhcp-range) sets, by the lack of those
+            of the others, or by an interface on which no other range is served. Where it cannot, the task fails and
+            says what to add.
         type: str
       vendor:
         description: Only for phones of this vendor (V(snom), V(yealink), V(gigaset)).
@@ -141,10 +153,131 @@ options:
     type: str
     choices: [fail, replace, keep]
     default: fail
+  on_hidden:
+    description:
+      - What to do where something more specific of the administrator's would win over an option for a vendor, a vendor
+        class or a single phone.
+      - V(report) sets the option, and says in RV(hidden) and in a warning who wins and what to do about it.
+      - V(fail) changes nothing and reports the same.
+      - V(override) makes the option win over everything, reservations included. On Kea this takes the hook library
+        C(flex_option) of Debian's C(kea-common); other servers have nothing like it, and refuse. Options for everybody,
+        a shared network or a subnet still yield to what is more specific.
+    type: str
+    choices: [report, fail, override]
+    default: report
+  on_pending:
+    description:
+      - What to do where the administrator has changed the server's configuration and not loaded it yet, so that our
+        reload, or restart, would load those changes too.
+      - V(safe) goes on and says in a warning what comes to life, except where Kea's own checker could not tell whether
+        it works (interfaces, the lease and host databases, control sockets, hook libraries). There it changes nothing.
+        Of dnsmasq it is only known which files have changed, so what stands in the whole file counts.
+      - V(load) goes on in any case. V(fail) changes nothing as long as there is any such change.
+    type: str
+    choices: [safe, load, fail]
+    default: safe
+  serve:
+    description:
+      - Makes this host the DHCP server of the phones' network, with Kea. The configuration file is then written as a
+        whole, with the options for phones, and read anew in one reload. Kea must be installed; whether it runs, and who
+        starts it, is left to others. The role P(autoprov.appliance.dhcp#role) does both.
+      - A file that somebody else wrote is not replaced, unless O(serve.take_over) says so.
+      - O(state=absent) takes back the options only.
+    type: dict
+    suboptions:
+      interfaces:
+        description: The interfaces to serve.
+        type: list
+        elements: str
+        required: true
+      subnets:
+        description: The networks to serve. Leases stay with their network when this list changes.
+        type: list
+        elements: dict
+        required: true
+        suboptions:
+          subnet:
+            description: The network in CIDR notation, as in V(198.18.0.0/24).
+            type: str
+            required: true
+          shared_network:
+            description: The name that several subnets on the same wire share.
+            type: str
+          pools:
+            description: Addresses to give away, as in V(198.18.0.50 - 198.18.0.99) or V(198.18.0.64/26).
+            type: list
+            elements: str
+            default: []
+          gateway:
+            description: The router.
+            type: str
+          dns_servers:
+            description: Addresses of name servers.
+            type: list
+            elements: str
+            default: []
+          ntp_servers:
+            description: Addresses of time servers.
+            type: list
+            elements: str
+            default: []
+          domain:
+            description: The domain name.
+            type: str
+          reservations:
+            description: Phones that always get the same address, or the same host name.
+            type: list
+            elements: dict
+            default: []
+            suboptions:
+              mac:
+                description: The MAC address, in any spelling.
+                type: str
+                required: true
+              address:
+                description: The address.
+                type: str
+              hostname:
+                description: The host name.
+                type: str
+      reservations:
+        description:
+          - Phones that always get the same address, in whichever subnet it is. What a subnet reserves already for the
+            same phone is not reserved twice.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          mac:
+            description: The MAC address, in any spelling.
+            type: str
+            required: true
+          address:
+            description: The address.
+            type: str
+            required: true
+          hostname:
+            description: The host name.
+            type: str
+      lease_seconds:
+        description: How long a lease lasts, in seconds.
+        type: int
+        default: 86400
+      allow_other_servers:
+        description:
+          - Whether to serve an interface although another DHCP server answers there. Asked only for interfaces that Kea
+            does not serve yet.
+        type: bool
+        default: false
+      take_over:
+        description: Whether to replace a configuration file that somebody else wrote. A copy is kept.
+        type: bool
+        default: false
   config_file:
     description:
       - The server's configuration file. When not given, the one the running server was started with, else
-        V(/etc/kea/kea-dhcp4.conf).
+        V(/etc/kea/kea-dhcp4.conf), or V(/etc/dnsmasq.conf) with the folder that Debian's V(/etc/default/dnsmasq) names,
+        or for ISC dhcpd the one named in C(/etc/default/isc-dhcp-server), or V(/etc/dhcp/dhcpd.conf).
     type: path
   control_socket:
     description:
@@ -153,7 +286,8 @@ options:
   restart_command:
     description:
       - How a server is restarted that cannot read its configuration anew, as a list of words; no shell is involved.
-      - Needed only where neither systemd nor runit supervises it. Kea needs none.
+      - Needed only where neither systemd nor runit supervises it. dnsmasq and dhcpd are restarted for a change, Kea
+        only when nothing else helps.
     type: list
     elements: str
   probe:
@@ -169,7 +303,7 @@ options:
       - The interface to probe on. When not given, those the server listens on.
     type: str
 requirements:
-  - Kea 2.2 or later on the managed host, with a control socket
+  - Kea 2.2 or later on the managed host, with a control socket; or dnsmasq 2.90 or later; or ISC dhcpd 4.4
 seealso:
   - module: autoprov.appliance.provisioning_settings
 """
@@ -202,6 +336,36 @@ EXAMPLES = r"""
       - vendor_class: snomM
         code: 67
         value: dect.xml
+  become: true
+
+- name: Serve DHCP to the phones, with everything they need
+  autoprov.appliance.dhcp_options:
+    url: http://198.18.0.1:50080/
+    vendors:
+      - snom
+      - yealink
+    serve:
+      interfaces:
+        - eth1
+      subnets:
+        - subnet: 198.18.0.0/24
+          pools:
+            - 198.18.0.50 - 198.18.0.199
+          gateway: 198.18.0.1
+          ntp_servers:
+            - 198.18.0.1
+      reservations:
+        - mac: "00:04:13:92:2d:24"
+          address: 198.18.0.20
+  become: true
+
+- name: Where dnsmasq serves DHCP, and neither systemd nor runit keeps it
+  autoprov.appliance.dhcp_options:
+    server: dnsmasq
+    url: http://198.18.0.1:50080/
+    vendors:
+      - snom
+    restart_command: [/etc/init.d/dnsmasq, restart]
   become: true
 
 - name: Take back what was set
@@ -296,8 +460,16 @@ from dataclasses import asdict
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp import engine, intent
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.backend import ON_CONFLICT, Target
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.backend import (
+    ON_CONFLICT,
+    ON_HIDDEN,
+    ON_PENDING,
+    Policy,
+    Target,
+)
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.errors import DhcpError
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea import serving
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea.adapter import DEFAULT_CONFIG_FILE
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.options import ENCODINGS
 
 
@@ -315,6 +487,27 @@ def argument_spec() -> dict:
         "oui": {"type": "str"},
         "mac": {"type": "str"},
     }
+    address_list = {"type": "list", "elements": "str", "default": []}
+    reservation = {"mac": {"type": "str", "required": True}, "address": {"type": "str"}, "hostname": {"type": "str"}}
+    subnet = {
+        "subnet": {"type": "str", "required": True},
+        "shared_network": {"type": "str"},
+        "pools": dict(address_list),
+        "gateway": {"type": "str"},
+        "dns_servers": dict(address_list),
+        "ntp_servers": dict(address_list),
+        "domain": {"type": "str"},
+        "reservations": {"type": "list", "elements": "dict", "default": [], "options": reservation},
+    }
+    free_reservation = dict(reservation, address={"type": "str", "required": True})
+    serve = {
+        "interfaces": {"type": "list", "elements": "str", "required": True},
+        "subnets": {"type": "list", "elements": "dict", "required": True, "options": subnet},
+        "reservations": {"type": "list", "elements": "dict", "default": [], "options": free_reservation},
+        "lease_seconds": {"type": "int", "default": 86400},
+        "allow_other_servers": {"type": "bool", "default": False},
+        "take_over": {"type": "bool", "default": False},
+    }
     return {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "server": {"type": "str", "choices": ["auto", "kea", "dnsmasq", "dhcpd"], "default": "auto"},
@@ -324,6 +517,9 @@ def argument_spec() -> dict:
         "global_fallback": {"type": "bool", "default": True},
         "options": {"type": "list", "elements": "dict", "default": [], "options": option},
         "on_conflict": {"type": "str", "choices": list(ON_CONFLICT), "default": "fail"},
+        "on_hidden": {"type": "str", "choices": list(ON_HIDDEN), "default": "report"},
+        "on_pending": {"type": "str", "choices": list(ON_PENDING), "default": "safe"},
+        "serve": {"type": "dict", "options": serve},
         "config_file": {"type": "path"},
         "control_socket": {"type": "path"},
         "restart_command": {"type": "list", "elements": "str"},
@@ -348,21 +544,44 @@ def wanted_settings(params: dict) -> list:
     return settings
 
 
+def wanted(params: dict) -> tuple:
+    """The settings, and the configuration of a host that serves DHCP itself (else None). Raises DhcpError."""
+    faults, settings, made = [], [], None
+    try:
+        settings = wanted_settings(params)
+    except DhcpError as exc:
+        faults += exc.faults
+    if params["serve"] is not None:
+        try:
+            if params["server"] not in ("auto", "kea"):
+                raise DhcpError("serve: only Kea can be made here; leave server away")
+            made = serving.configuration(params["serve"], params["config_file"] or DEFAULT_CONFIG_FILE)
+        except DhcpError as exc:
+            faults += exc.faults
+    if faults:
+        raise DhcpError(*faults)
+    return settings, made
+
+
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     params = module.params
     try:
+        settings, made = wanted(params)
         outcome = engine.run(
             engine.Request(
-                settings=wanted_settings(params),
-                server=params["server"],
+                settings=settings,
+                server="kea" if made else params["server"],
                 on_conflict=params["on_conflict"],
+                policy=Policy(on_hidden=params["on_hidden"], on_pending=params["on_pending"]),
                 target=Target(
                     config_file=params["config_file"],
                     control_socket=params["control_socket"],
                     restart_command=tuple(params["restart_command"] or ()),
+                    content=made.content if made else None,
                 ),
-                probe=params["probe"],
+                # Nobody is answered before a host serves for the first time: nothing can be compared.
+                probe="never" if made and not made.serves_already else params["probe"],
                 probe_interface=params["probe_interface"],
                 check_mode=module.check_mode,
             )
@@ -370,7 +589,7 @@ def main() -> None:
     except DhcpError as exc:
         module.fail_json(msg=". ".join(fault[:1].upper() + fault[1:] for fault in exc.faults), **exc.details)
     result = asdict(outcome)
-    for warning in result.pop("warnings"):
+    for warning in (made.warnings if made else []) + result.pop("warnings"):
         module.warn(warning)
     if result["backup_file"] is None:
         del result["backup_file"]

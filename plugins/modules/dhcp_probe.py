@@ -244,6 +244,11 @@ findings:
   elements: str
   returned: success, and when the task fails because of an expectation
   sample: []
+unavailable:
+  description: Set where nobody could be played at all, for want of an interface to ask on or of privileges.
+  type: bool
+  returned: when the task fails because of that
+  sample: true
 """
 
 from ansible.module_utils.basic import AnsibleModule

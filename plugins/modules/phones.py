@@ -51,6 +51,11 @@ options:
         description:
           - Any name that helps people to recognise the telephone.
         type: str
+      address:
+        description:
+          - Its fixed IPv4 address. Where the role P(autoprov.appliance.dhcp#role) makes the host the DHCP server, the
+            telephone gets a reservation for it. It must not be typed into any other list.
+        type: str
       gigaset_id:
         description:
           - For Gigaset, the four characters behind the MAC address on the label.

@@ -18,8 +18,11 @@ from .intent import OptionSetting
 from .probe import Client
 
 ON_CONFLICT = ("fail", "replace", "keep")
+ON_HIDDEN = ("report", "fail", "override")
+ON_PENDING = ("safe", "load", "fail")
 #: Where an option can be set, in the words of every server. In which order they win, each adapter knows.
-LEVELS = ("global", "shared_network", "subnet", "pool", "class", "host")
+#: A hook (Kea's flex_option) is code that sets options after all others are chosen.
+LEVELS = ("global", "shared_network", "subnet", "pool", "class", "host", "hook")
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,19 @@ class Plan:
     conflicts: t.List[Conflict] = field(default_factory=list)
     hidden: t.List[Hidden] = field(default_factory=list)
     probes: t.List[ProbeCase] = field(default_factory=list)
+    warnings: t.List[str] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
         return bool(self.changes) or self.running_differs
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What to do where ours and the administrator's meet; see the module's options of these names."""
+
+    on_hidden: str = "report"
+    on_pending: str = "safe"
 
 
 @dataclass(frozen=True)
@@ -118,6 +130,8 @@ class Target:
     control_socket: t.Optional[str] = None
     #: How the server is restarted, as words; needed where neither systemd nor runit supervises it.
     restart_command: t.Tuple[str, ...] = ()
+    #: What is to stand in the configuration file, without our options, where the whole file is ours; see kea_serving.
+    content: t.Optional[str] = None
 
 
 class Backend(abc.ABC):
@@ -132,6 +146,11 @@ class Backend(abc.ABC):
 
     #: The program.
     binary: t.ClassVar[str]
+
+    #: Has the server a means by which a setting wins over what is more specific (`on_hidden: override`)?
+    can_override: t.ClassVar[bool] = False
+
+    policy: Policy = Policy()
 
     @abc.abstractmethod
     def __init__(self, target: Target) -> None: ...
@@ -193,13 +212,17 @@ class Backend(abc.ABC):
     def restore(self, plan: Plan) -> None:
         """Put every file back as it was, make the server read them, and prove that it runs what it ran before."""
 
+    def last_resorts(self) -> t.Sequence[t.Tuple[str, t.Callable[[], None]]]:
+        """When even `restore` did not bring the service back: what else may be done, by name, the mildest first."""
+        return ()
+
+    @abc.abstractmethod
     def set_options(self) -> t.List[SetOption]:
         """Every option that the configuration sets, ours and the administrator's, what wins first. After `read`."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def answer(self, code: int, client: Client, subnet: t.Optional[str] = None) -> Answer:
         """Who would win for this client (in that subnet, in CIDR notation), as the files stand. After `read`."""
-        raise NotImplementedError
 
     @abc.abstractmethod
     def probe_interfaces(self) -> t.List[str]:

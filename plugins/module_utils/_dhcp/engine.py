@@ -12,17 +12,21 @@ import typing as t
 from dataclasses import asdict, dataclass, field
 
 from . import probe
-from .backend import Backend, Plan, ProbeCase, Target
-from .errors import DhcpError
+from .backend import Backend, Plan, Policy, ProbeCase, Target
+from .dhcpd.adapter import DhcpdBackend
+from .dnsmasq.adapter import DnsmasqBackend
+from .errors import DhcpError, EditedMeanwhile
 from .files import FileChange, locked
 from .intent import OptionSetting
-from .kea import KeaBackend
+from .kea.adapter import KeaBackend
 from .options import display, option_name
 from .phones import same_value
 
+#: How often a run begins anew because somebody edited the files meanwhile.
+ATTEMPTS = 10
 PROBE_MODES = ("auto", "never", "required")
 #: Every adapter; a new server is one more line here.
-_BACKENDS: t.Tuple[t.Type[Backend], ...] = (KeaBackend,)
+_BACKENDS: t.Tuple[t.Type[Backend], ...] = (KeaBackend, DnsmasqBackend, DhcpdBackend)
 SERVERS = ("auto", *(backend.name for backend in _BACKENDS))
 #: Seconds to wait for an offer before the change (dnsmasq pings the address first for 3 seconds) and after it.
 BASELINE_TIMEOUT, VERIFY_TIMEOUT = 3.5, 6.0
@@ -35,6 +39,7 @@ class Request:
     settings: t.Sequence[OptionSetting]
     server: str = "auto"
     on_conflict: str = "fail"
+    policy: Policy = field(default_factory=Policy)
     target: Target = field(default_factory=Target)
     probe: str = "auto"
     probe_interface: t.Optional[str] = None
@@ -95,14 +100,32 @@ def backends_here(server: str = "auto") -> t.List[t.Type[Backend]]:
 def run(request: Request) -> Outcome:
     """Make exactly `request.settings` ours on the server. Raises DhcpError, which says so if anything is changed."""
     backend = open_backend(request.server, request.target)
+    backend.policy = request.policy
+    if request.policy.on_hidden == "override" and not backend.can_override:
+        raise DhcpError(
+            "%s has nothing by which a setting wins over a more specific one; remove the other (on_hidden=report names "
+            "it)" % backend.name
+        )
     with locked(backend.lock_path):
-        return _run(request, backend)
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                return _run(request, backend)
+            except EditedMeanwhile:
+                if not left:
+                    raise
+    raise AssertionError  # the last attempt has returned or raised
 
 
 def _run(request: Request, backend: Backend) -> Outcome:
     backend.read()
     plan = backend.plan(request.settings, request.on_conflict)
     outcome = _outcome(backend, plan)
+    if not backend.running and request.target.content is None:  # a server made here is started afterwards
+        outcome.warnings.append(
+            "%s is not running: the files are written (or would be), nothing was reloaded or probed" % backend.name
+        )
+    if plan.hidden and request.policy.on_hidden == "fail":
+        raise DhcpError(*outcome.warnings[: len(plan.hidden)], details={"hidden": outcome.hidden})
     if not plan.changed:
         outcome.probe = {"performed": False, "reason": "nothing changed", "clients": []}
         return outcome
@@ -126,23 +149,40 @@ def _run(request: Request, backend: Backend) -> Outcome:
 def _rolled_back(backend: Backend, plan: Plan, prober: "_Prober", exc: BaseException) -> BaseException:
     """Put everything back, prove it, and say both what went wrong and what stands now."""
     what = str(exc) if isinstance(exc, DhcpError) else "%s: %s" % (type(exc).__name__, exc)
+    means = ""
     try:
         backend.restore(plan)
         prober.confirm_service()
     except Exception as second:  # whatever happens here, the first reason must not be lost
-        return DhcpError(
-            what,
-            "and putting the old state back was not proved: %s. Look at the server now, and restart it if it is silent"
-            % second,
-            details={"rolled_back": False},
-        )
-    if not isinstance(exc, Exception):
-        return exc  # an interrupt stays one; the old state stands
+        means, failed = _last_resort(backend, prober)
+        if not means:
+            return DhcpError(
+                what,
+                "and putting the old state back was not proved: %s. Look at the server now, and restart it if it is "
+                "silent" % "; ".join([str(second), *failed]),
+                details={"rolled_back": False},
+            )
+    if not isinstance(exc, Exception) or isinstance(exc, EditedMeanwhile):
+        return exc  # the old state stands, and there is nothing else to say
     if not backend.running:
         proof = "the server was not running"
     else:
-        proof = "the server runs its old configuration" + (" and answers clients" if prober.answered else "")
+        proof = means + "the server runs its old configuration" + (" and answers clients" if prober.answered else "")
     return DhcpError(what, "everything was put back as it was: %s" % proof, details={"rolled_back": True})
+
+
+def _last_resort(backend: Backend, prober: "_Prober") -> t.Tuple[str, t.List[str]]:
+    """(the means that brought the service back, or nothing; what failed)."""
+    failed = []
+    for means, step in backend.last_resorts():
+        try:
+            step()
+            prober.confirm_service()
+        except Exception as exc:
+            failed.append("%s: %s" % (means, exc))
+        else:
+            return "by %s, " % means, failed
+    return "", failed
 
 
 def _outcome(backend: Backend, plan: Plan) -> Outcome:
@@ -157,13 +197,10 @@ def _outcome(backend: Backend, plan: Plan) -> Outcome:
             "option %s of %s (%s) will not reach every client, something more specific wins: %s. %s."
             % (option_name(item.code), item.scope, item.value, ", ".join(item.by), item.advice)
         )
+    outcome.warnings += plan.warnings
     outcome.diff = [_diff(change) for change in plan.changes]
     if plan.running_differs and not plan.changes:
         outcome.diff.append({"prepared": "--- running configuration\n+++ %s (reload needed)\n" % backend.config_file})
-    if not backend.running:
-        outcome.warnings.append(
-            "%s is not running: the files are written (or would be), nothing was reloaded or probed" % backend.name
-        )
     return outcome
 
 

@@ -18,3 +18,7 @@ class DhcpError(Exception):
         self.faults: t.List[str] = list(faults)
         #: Extra facts for the module's result (for example the conflicts found).
         self.details: t.Dict[str, t.Any] = details or {}
+
+
+class EditedMeanwhile(DhcpError):
+    """Somebody else has changed a file between our look at it and our writing; what we were to write is out of date."""

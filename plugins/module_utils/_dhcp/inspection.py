@@ -110,7 +110,7 @@ def probe_phones(asked: Question) -> t.Dict[str, t.Any]:
                 interface, [phone.client for phone in asked.phones], content, asked.timeout, asked.wait, relay
             )
         except probe.ProbeUnavailable as exc:
-            raise DhcpError("cannot probe: %s" % exc) from exc
+            raise DhcpError("cannot probe: %s" % exc, details={"unavailable": True}) from exc
         for index, phone in enumerate(asked.phones):
             offers = _one_of_each(answers[index])
             clients.append(_client_result(phone, interface, offers, asked.server))
@@ -133,7 +133,10 @@ def served_interfaces() -> t.List[str]:
         opened.read()
         found.update(dict.fromkeys(opened.probe_interfaces()))
     if not found:
-        raise DhcpError("no DHCP server of this host serves an interface of it; name the interfaces on which to ask")
+        raise DhcpError(
+            "no DHCP server of this host serves an interface of it; name the interfaces on which to ask",
+            details={"unavailable": True},
+        )
     return list(found)
 
 

@@ -86,10 +86,15 @@ def running(binary: str) -> t.List[Process]:
 
 
 def run_in_view(
-    command: t.Sequence[str], process: t.Optional[Process], as_user: bool = True, cwd: t.Optional[str] = None
+    command: t.Sequence[str],
+    process: t.Optional[Process],
+    as_user: bool = True,
+    cwd: t.Optional[str] = None,
+    given: bytes = b"",
 ) -> "subprocess.CompletedProcess[str]":
     """Run a server's own checker as the server runs: in its network namespace (checkers look for interfaces) and, with
-    `as_user`, as its user (which must be able to read the files). Raises DhcpError when it cannot be run.
+    `as_user`, as its user (which must be able to read the files). `given` is what it reads from its standard input.
+    Raises DhcpError when it cannot be run.
     """
     words = list(command)
     if process is not None:
@@ -100,12 +105,10 @@ def run_in_view(
     # The lock file is for log files two Kea servers share; a check writes none and must not need its directory.
     environment = dict(os.environ, KEA_LOCKFILE_DIR="none", LC_ALL="C")
     try:
-        return subprocess.run(
+        done = subprocess.run(
             words,
-            stdin=subprocess.DEVNULL,
+            input=given,
             capture_output=True,
-            text=True,
-            errors="replace",
             timeout=CHECK_TIMEOUT,
             cwd=cwd or (process.cwd if process is not None else "/"),
             env=environment,
@@ -113,3 +116,5 @@ def run_in_view(
         )
     except (OSError, subprocess.SubprocessError) as exc:
         raise DhcpError("%s cannot be run: %s" % (" ".join(command), exc)) from exc
+    said, complained = (stream.decode("utf-8", "replace") for stream in (done.stdout, done.stderr))
+    return subprocess.CompletedProcess(words, done.returncode, said, complained)

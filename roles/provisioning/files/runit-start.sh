@@ -24,5 +24,5 @@ if ! taken_up; then
     setsid -f runsvdir -P /etc/service </dev/null >/dev/null 2>&1
     taken_up || { echo "runit does not take up $service" >&2; exit 1; }
 fi
-sv -w 15 start "$service" >/dev/null
+sv -w 15 start "$service" >/dev/null || { sv status "$service" >&2; exit 1; }
 echo started

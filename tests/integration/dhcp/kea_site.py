@@ -4,7 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -34,6 +38,15 @@ CONFIG = """// The DHCP server of the voice network. Ask Jo before you change it
 """
 
 
+def connect(client: socket.socket, path: Path) -> None:
+    """Connect to a socket whose path may be longer than an address may be."""
+    folder = os.open(path.parent, os.O_PATH)
+    try:
+        client.connect(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
+
+
 class KeaSite(Site):
     """Kea with a control socket."""
 
@@ -54,6 +67,15 @@ class KeaSite(Site):
             pytest.skip("AppArmor confines Kea to /etc/kea: aa-complain kea-dhcp4, or test in a container")
         if not RUNTIME.exists():
             RUNTIME.mkdir(mode=0o750)
+
+    def copied_hook(self, name: str, other: str) -> Path:
+        """The same under another name. Newer Keas load none from elsewhere than their own folder."""
+        original = self.hook(name)
+        if self.chroot is None and self.version() >= (2, 6):
+            pytest.skip("Kea 2.6 and newer load hook libraries from their own folder only, which is this machine's")
+        copy = (self.folder if self.chroot is None else original.parent) / f"libdhcp_{other}.so"
+        shutil.copy(self.outside(original), self.outside(copy))
+        return copy
 
     def settle_in(self, chroot: Chroot) -> None:
         """Let the server's host be another Debian."""
@@ -91,17 +113,60 @@ class KeaSite(Site):
         self.config.write_bytes(text.encode())
         return text
 
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "KEA_LOCKFILE_DIR": "none",
+            "KEA_PIDFILE_DIR": str(self.folder),
+            "KEA_DHCP_DATA_DIR": str(self.leases),  # from Kea 2.6 on, leases may be nowhere else
+        }
+
+    @property
+    def pid(self) -> int:
+        """The process of Kea, whoever has started it."""
+        return int((self.folder / f"{self.config.stem}.kea-dhcp4.pid").read_text())
+
+    @property
+    def restart_script(self) -> Path:
+        """What restarts Kea beside it; see `make_restartable`."""
+        return self.folder / "restart.sh"
+
+    def make_restartable(self) -> None:
+        """Have a script by which Kea is restarted, as a supervisor would."""
+        settings = " ".join(f"{name}={value}" for name, value in self.environment.items())
+        self.restart_script.write_text(
+            f"pid=$(cat {self.folder}/{self.config.stem}.kea-dhcp4.pid); kill $pid\n"
+            "while grep -q '^State:.[RSD]' /proc/$pid/status 2>/dev/null; do sleep 0.05; done\n"
+            f"rm -f {self.socket}\n"
+            f"{settings} setsid kea-dhcp4 -c {self.config} >>{self.log} 2>&1 &\n"
+        )
+
+    def kill(self) -> None:
+        """End Kea as a crash does."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> None:
+        """End Kea, also one that was restarted meanwhile."""
+        if self.process is not None and self.process.poll() is not None and self.restart_script.exists():
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.SIGTERM)
+        super().stop()
+
     def start(self) -> None:
-        """Start Kea and wait for its control socket."""
-        socket = self.outside(self.socket)
-        socket.unlink(missing_ok=True)  # Kea leaves it behind
+        """Start Kea and wait until it serves."""
+        self.outside(self.socket).unlink(missing_ok=True)  # Kea leaves it behind
+        started = self._starts()
         self.launch(
             ["kea-dhcp4", "-c", str(self.config)],
-            socket.exists,
-            KEA_LOCKFILE_DIR="none",
-            KEA_PIDFILE_DIR=str(self.folder),
-            KEA_DHCP_DATA_DIR=str(self.leases),  # from Kea 2.6 on, leases may be nowhere else
+            lambda: self._starts() > started,
+            **self.environment,
         )
+
+    def _starts(self) -> int:
+        """How often Kea has come up; its control socket is there a little earlier."""
+        return self.log.read_text().count("DHCP4_STARTED ") if self.log.exists() else 0
 
     def reloads(self) -> int:
         """How often Kea has read its configuration anew."""

@@ -119,7 +119,7 @@ class Site:
             arguments = {"config_file": str(self.config), **arguments}
         arguments |= {"_ansible_check_mode": check, "_ansible_diff": True, "_ansible_remote_tmp": str(self.folder)}
         done = subprocess.run(
-            self.inside(self.python, "-m", f"{MODULES}.{name}"),
+            self.inside(*self.python.split(), "-m", f"{MODULES}.{name}"),
             input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
             capture_output=True,
             text=True,
@@ -131,16 +131,38 @@ class Site:
         return Answer(done.returncode, json.loads(done.stdout.strip().splitlines()[-1]))
 
     def offer(
-        self, mac: str = "020000000001", vendor_class: str | None = None, request: list[int] | None = None
+        self,
+        mac: str = "020000000001",
+        vendor_class: str | None = None,
+        request: list[int] | None = None,
+        interface: str = "cli0",
     ) -> dict[int, str]:
         """What a client on the other side is offered: options as text; empty when there is no offer."""
+        _address, options = self._first_offer(mac, vendor_class, request, interface)
+        return options
+
+    def hardware_address(self) -> str:
+        """That of srv0, as hexadecimal digits."""
+        command = ["ip", "-json", "-n", self.server, "link", "show", "srv0"]
+        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return str(json.loads(told)[0]["address"]).replace(":", "")
+
+    def offered_address(self, mac: str) -> str:
+        """Which address a client on the other side is offered; empty when there is no offer."""
+        address, _options = self._first_offer(mac, None, None, "cli0")
+        return address
+
+    def _first_offer(
+        self, mac: str, vendor_class: str | None, request: list[int] | None, interface: str
+    ) -> tuple[str, dict[int, str]]:
         script = (
             "import json, sys\n"
             "from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp import options, probe\n"
-            "mac, vendor_class, request = json.loads(sys.argv[1])\n"
+            "mac, vendor_class, request, interface = json.loads(sys.argv[1])\n"
             "client = probe.Client(mac, vendor_class, None if request is None else tuple(request))\n"
-            "offers = probe.discover('cli0', client, timeout=3)\n"
-            "print(json.dumps({c: options.display(d) for c, d in offers[0].options.items()} if offers else {}))\n"
+            "offers = probe.discover(interface, client, timeout=3)\n"
+            "got = {c: options.display(d) for c, d in offers[0].options.items()} if offers else {}\n"
+            "print(json.dumps([offers[0].address if offers else '', got]))\n"
         )
         done = subprocess.run(
             [
@@ -151,7 +173,7 @@ class Site:
                 sys.executable,
                 "-c",
                 script,
-                json.dumps([mac, vendor_class, request]),
+                json.dumps([mac, vendor_class, request, interface]),
             ],
             capture_output=True,
             text=True,
@@ -159,4 +181,5 @@ class Site:
             env=dict(os.environ, PYTHONPATH=str(REPOSITORY / "collections")),
             timeout=60,
         )
-        return {int(code): value for code, value in json.loads(done.stdout).items()}
+        address, options = json.loads(done.stdout)
+        return address, {int(code): value for code, value in options.items()}

@@ -16,10 +16,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from cryptography import x509
+from pydantic import ValidationError
 
 from autoprovd import config, log, neighbours, sealing
 from autoprovd.faults import Refused
-from autoprovd.model import parse_mac
+from autoprovd.model import Phone, parse_mac
 from autoprovd.store.schema import metadata
 from autoprovd.tls import generate_certificate
 
@@ -149,3 +150,11 @@ def test_the_log_has_no_field_for_a_secret(capsys: pytest.CaptureFixture[str]) -
     assert line["event"] == "failed"
     assert line["error"] == "ValueError"
     assert "secret" not in str(line)
+
+
+def test_a_fixed_address_is_told_apart_from_anything_else() -> None:
+    phone = {"mac": "00:04:13:92:2D:24", "vendor": "snom", "model": "D785"}
+    assert "address" not in Phone.model_validate(phone).public(), "a list without it means what it meant"
+    assert Phone.model_validate({**phone, "address": "198.18.0.20"}).public()["address"] == "198.18.0.20"
+    with pytest.raises(ValidationError):
+        Phone.model_validate({**phone, "address": "198.18.0.256"})

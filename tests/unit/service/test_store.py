@@ -103,6 +103,14 @@ def test_a_witness_that_cannot_be_written_is_said_at_once(witnessed: Box, tmp_pa
         Store(witnessed.url, witness=tmp_path / "absent" / "witness")
 
 
+def test_a_store_that_is_closed_twice_closes_nobody_elses_file(witnessed: Box, tmp_path: Path) -> None:
+    witnessed.store.close()
+    others = [(tmp_path / "other").open("wb") for _number in range(20)]
+    witnessed.store.close()
+    for other in others:
+        other.close()
+
+
 def test_a_person_can_seal_the_site(witnessed: Box) -> None:
     assert witnessed.site.seal("a person") == 4
     assert witnessed.release.claim(SNOM, {SIP}, PHONE) == {}
@@ -157,6 +165,7 @@ def test_a_restore_keeps_what_was_there(witnessed: Box, tmp_path: Path) -> None:
     kept = Store(f"sqlite:///{aside}")
     with kept.read() as connection:
         macs = connection.exec_driver_sql("SELECT mac FROM phones").scalars().all()
+    kept.close()
     assert set(macs) == {SNOM, YEALINK}
 
 

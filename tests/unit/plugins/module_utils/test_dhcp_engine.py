@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp import engine, probe
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.backend import Backend, Plan, ProbeCase, Target
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.backend import (
+    Answer,
+    Backend,
+    Plan,
+    ProbeCase,
+    SetOption,
+    Target,
+)
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.errors import DhcpError
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.files import FileChange, locked
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.intent import build_intent
@@ -62,6 +69,12 @@ class FakeBackend(Backend):
 
     def restore(self, plan: Plan) -> None:
         self._call("restore")
+
+    def set_options(self) -> list[SetOption]:
+        raise AssertionError("only dhcp_info asks")
+
+    def answer(self, code: int, client: probe.Client, subnet: str | None = None) -> Answer:
+        raise AssertionError("only dhcp_info asks")
 
     def probe_interfaces(self) -> list[str]:
         return ["eth0"]

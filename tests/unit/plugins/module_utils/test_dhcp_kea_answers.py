@@ -10,10 +10,10 @@ import pytest
 
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.backend import Answer
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.intent import build_intent
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea_config import KeaConfiguration
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea_expression import Sketch, Text, judge
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea_precedence import Precedence
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea_report import KeaReport
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea.config import KeaConfiguration
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea.expression import Sketch, Text, judge
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea.precedence import Precedence
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea.report import KeaReport
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.probe import Client
 
 FULL = """{ "Dhcp4": {

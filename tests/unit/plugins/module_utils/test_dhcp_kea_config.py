@@ -14,8 +14,8 @@ import pytest
 
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.errors import DhcpError
 from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.intent import OptionSetting, build_intent
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea_config import Draft, KeaConfiguration
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea_precedence import Precedence
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea.config import Draft, KeaConfiguration
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea.precedence import Precedence
 
 PLAIN = """// The voice network. Keep!
 { "Dhcp4": {
@@ -57,7 +57,7 @@ class Site:
 
     def value(self) -> dict[str, Any]:
         """The configuration as Kea reads it: our files included, and every comma in its place."""
-        from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp import kea_text
+        from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea import text as kea_text
 
         reader = kea_text.Reader(lambda path: Path(path).read_text(), lambda _path: False)
         value: dict[str, Any] = reader.read(str(self.main)).value()["Dhcp4"]

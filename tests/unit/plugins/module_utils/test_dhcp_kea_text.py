@@ -9,7 +9,8 @@ import random
 
 import pytest
 
-from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp import kea_text
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea import edit
+from ansible_collections.autoprov.appliance.plugins.module_utils._dhcp.kea import text as kea_text
 
 MAIN = "/etc/kea/kea-dhcp4.conf"
 OWN = "/etc/kea/autoprov-kea-dhcp4-options.json"
@@ -29,8 +30,8 @@ def insert(text: str) -> str:
     dhcp4, _texts = read(text)
     array = dhcp4.get("option-data")
     if array is None:
-        return kea_text.insert_array_key(text, dhcp4, "option-data", OWN)
-    return kea_text.insert_into_array(text, array, OWN)
+        return edit.insert(text, [edit.insertion_of_array(text, dhcp4, "option-data", OWN)])
+    return edit.insert(text, [edit.insertion_into_array(text, array, OWN)])
 
 
 ODD = {
@@ -40,6 +41,7 @@ ODD = {
     "empty object": '{ "Dhcp4": {} }',
     "comment after the brace": '{ "Dhcp4": { // the server\n  "subnet4": [] } }',
     "block comment after the brace": '{ "Dhcp4": { /* a */\n  "subnet4": [] } }',
+    "two block comments in a line": '{ "Dhcp4": { /* a */ "subnet4": [ 1 ], /* b */\n "x": 2 } }',
     "comment last in the array": '{ "Dhcp4": { "option-data": [ { "code": 42 } // "]" is not the end\n ] } }',
     "hash comment": '# top\n{ "Dhcp4": { # here\n "option-data": [ # there\n { "code": 42 }\n# end\n] } }',
     "block comment last": '{ "Dhcp4": { "option-data": [\n\t{ "code": 42 } /* ] */\n\t] } }',
@@ -57,7 +59,7 @@ def test_what_is_put_in_is_taken_out_byte_for_byte(text: str) -> None:
     changed = insert(text)
     assert changed != text
     assert changed.count(OWN) == text.count(OWN) + 1
-    assert kea_text.remove_include(changed, OWN) == text
+    assert edit.remove_include(changed, OWN) == text
 
 
 def test_the_line_is_indented_like_its_neighbours() -> None:
@@ -135,12 +137,12 @@ def test_a_disabled_entry_is_gone_and_comes_back(index: int, gap: str) -> None:
     text = '{ "Dhcp4": { "option-data": [ ' + f"{gap},{gap}".join(entries) + gap + "] } }"
     array = read(text)[0].get("option-data")
     assert array is not None
-    changed = kea_text.disable_element(text, array, index)
+    changed = edit.disable_element(text, array, index)
     codes = [entry["code"] for entry in read(changed)[0].value()["option-data"]]
     assert codes == [number for number in (1, 2, 3) if number != index + 1]
     # What is left must be JSON again without any repair, for Kea 2.2 allows no comma too many.
-    json.loads(kea_text._TOKEN.sub(lambda match: "" if match.group("comment") else match.group(), changed))
-    assert kea_text.restore_elements(changed) == text
+    json.loads(kea_text.TOKEN.sub(lambda match: "" if match.group("comment") else match.group(), changed))
+    assert edit.restore_elements(changed) == text
 
 
 def test_an_entry_with_a_block_comment_is_not_disabled() -> None:
@@ -148,7 +150,7 @@ def test_an_entry_with_a_block_comment_is_not_disabled() -> None:
     array = read(text)[0].get("option-data")
     assert array is not None
     with pytest.raises(kea_text.TextFault, match="line 1: the entry holds a comment"):
-        kea_text.disable_element(text, array, 0)
+        edit.disable_element(text, array, 0)
 
 
 def test_random_layouts_survive() -> None:
@@ -166,4 +168,4 @@ def test_random_layouts_survive() -> None:
         text = f'{gap()}{{{gap()}"Dhcp4"{gap()}:{gap()}{{{gap()}{array}"x"{gap()}:{gap()}1{gap()}}}{gap()}}}{gap()}'
         changed = insert(text)
         assert read(changed)[0].value().get("option-data", []) == read(text)[0].value().get("option-data", [])
-        assert kea_text.remove_include(changed, OWN) == text
+        assert edit.remove_include(changed, OWN) == text

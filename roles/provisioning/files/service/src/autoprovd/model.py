@@ -291,6 +291,8 @@ class Phone(BaseModel):
     vendor: Literal["snom", "yealink", "gigaset"]
     model: Annotated[str, Field(min_length=1, max_length=40)]
     name: Text = ""
+    address: ipaddress.IPv4Address | None = None
+    """Its fixed address. The DHCP server's business; it stands here so that a site has one list."""
     gigaset_id: Annotated[SecretStr, Field(max_length=4)] | None = None
     language: Language | None = None
     tone: Country | None = None

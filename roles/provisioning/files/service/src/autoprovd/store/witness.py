@@ -38,26 +38,28 @@ class Witness:
     def __init__(self, file: Path) -> None:
         self.file = file
         try:
-            self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise Refused(
                 "unavailable",
                 f"cannot write {file}, by which a restored database is known: {error.strerror}; "
                 "give the service the right to, or set database.witness_file",
             ) from None
+        # An object, not the number: closed twice, a number may be somebody else's file by then.
+        self._file = open(descriptor, "r+b", buffering=0)  # noqa: SIM115  # until close()
 
     def head(self) -> Head | None:
         """What was noted last; None when nothing ever was."""
-        seq, _space, link = os.pread(self._descriptor, 200, 0).decode("ascii", "replace").strip().partition(" ")
+        seq, _space, link = os.pread(self._file.fileno(), 200, 0).decode("ascii", "replace").strip().partition(" ")
         return Head(int(seq), link) if seq.isdigit() else None
 
     def note(self, head: Head) -> None:
         """Remember a row. Never fails: a witness that lags is still a witness."""
         try:
-            os.pwrite(self._descriptor, f"{head.seq:020d} {head.link}\n".encode("ascii"), 0)
+            os.pwrite(self._file.fileno(), f"{head.seq:020d} {head.link}\n".encode("ascii"), 0)
         except OSError:  # a full disk, and the next commit will tell
             return
 
     def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._descriptor)
+        """Let go of the file; once is enough, and twice does no harm."""
+        self._file.close()
