@@ -22,16 +22,16 @@ import tempfile
 import typing as t
 from dataclasses import dataclass, field
 
-from . import ufw_swap
-from .backend import Backend, Connection, Plan
-from .errors import FirewallError
-from .host import file_mode, has, parse_address, read_file, run, said, unified
-from .intent import Opening
-from .ports import nobody
-from .steps import Steps
-from .ufw_cut import closing, cut_by, open_to_others
-from .ufw_rules import CHAINS, Rule, ours_in_file, profiles_text, rules_in, rules_of, sections_in
-from .ufw_swap import PREFIX, Json, Meaning
+from ..backend import Backend, Connection, Plan
+from ..errors import FirewallError
+from ..host import file_mode, has, parse_address, read_file, run, said, unified
+from ..intent import Opening
+from ..ports import nobody
+from ..steps import Steps
+from . import swap
+from .cut import closing, cut_by, open_to_others
+from .rules import CHAINS, Rule, ours_in_file, profiles_text, rules_in, rules_of, sections_in
+from .swap import PREFIX, Json, Meaning
 
 FOLDER = "/etc/ufw"
 PROFILES = FOLDER + "/applications.d/autoprov"
@@ -94,14 +94,14 @@ class _Change:
         """Whether what runs has to change."""
         if self.side.running is None:
             return False
-        there = ufw_swap.ours_in(self.side.running, self.side.kept)
+        there = swap.ours_in(self.side.running, self.side.kept)
         return sorted(what for _, _, what in there) != sorted(filter(None, (rule.meaning for rule in self.wanted)))
 
     def chain(self, back: bool = False) -> Json:
         """For the program that exchanges."""
         rules: t.Sequence[t.Any] = [rule.line for rule in self.wanted]
         if back:
-            there = ufw_swap.ours_in(self.side.running or [], self.side.kept)
+            there = swap.ours_in(self.side.running or [], self.side.kept)
             rules = [[place, rule] for place, rule, _ in there]
         chain, program = CHAINS[self.side.version], _PROGRAMS[self.side.version]
         return {"program": program, "chain": chain, "rules": rules, "kept": self.side.kept}
@@ -115,7 +115,7 @@ class _Change:
 
     def shown(self) -> str:
         """The difference of what runs."""
-        there = ufw_swap.ours_in(self.side.running or [], self.side.kept)
+        there = swap.ours_in(self.side.running or [], self.side.kept)
         after = "".join("%s\n" % " ".join(filter(None, rule.meaning or ())) for rule in self.wanted)
         before = "".join("%s\n" % " ".join(filter(None, what)) for _, _, what in there)
         return unified("%s -S %s (ours)" % (_PROGRAMS[self.side.version], CHAINS[self.side.version]), before, after)
@@ -170,7 +170,7 @@ class Ufw(Backend):
                 raise FirewallError("%s is missing, which ufw keeps its rules in; `ufw reset` makes a new one" % path)
             running = None
             if self._active and (version == 4 or self._filters_ipv6):
-                running = ufw_swap.listed(_PROGRAMS[version], CHAINS[version])
+                running = swap.listed(_PROGRAMS[version], CHAINS[version])
             self._sides[version] = _Side(version, text, running)
 
     def plan(self, openings: t.Sequence[Opening]) -> UfwPlan:
@@ -299,7 +299,7 @@ def _text(side: _Side, wanted: t.Sequence[Rule]) -> str:
     if sorted(rule.said for rule, _ in side.ours) == sorted(rule.said for rule in wanted):
         return side.text
     try:
-        return ufw_swap.put_in(side.text, [rule.unit for rule in wanted])
+        return swap.put_in(side.text, [rule.unit for rule in wanted])
     except ValueError as exc:
         raise FirewallError("%s: %s; `ufw reset` makes a new one" % (side.path, exc)) from exc
 
@@ -339,4 +339,4 @@ def _step(steps: Steps, wanted: Json) -> None:
 
 def _program() -> t.List[str]:
     """The command that exchanges our rules. It carries its program, and needs nothing of this module to be left."""
-    return [sys.executable, "-I", "-c", inspect.getsource(ufw_swap)]
+    return [sys.executable, "-I", "-c", inspect.getsource(swap)]

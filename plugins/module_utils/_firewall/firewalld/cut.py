@@ -15,14 +15,14 @@ import ipaddress
 import re
 import typing as t
 
-from . import firewalld_swap
-from .backend import Connection
-from .firewalld_rules import Accept, ports_of
-from .firewalld_zones import Zones
-from .host import interface_towards, parse_address
-from .intent import Opening
-from .ports import overlap, parse_range
-from .profiles import TCP, PortRange
+from ..backend import Connection
+from ..host import interface_towards, parse_address
+from ..intent import Opening
+from ..ports import overlap, parse_range
+from ..profiles import TCP, PortRange
+from . import swap
+from .rules import Accept, ports_of
+from .zones import Zones
 
 
 class State:
@@ -114,7 +114,7 @@ def _lets_in(state: State, text: str, source: t.Any, port: PortRange) -> bool:
 
 def _may_let_in(state: State, text: str, source: t.Any, port: PortRange) -> bool:
     """Whether a rich rule of somebody else may let that in."""
-    if firewalld_swap.is_ours(text) or not re.search(r"\baccept\b", text):
+    if swap.is_ours(text) or not re.search(r"\baccept\b", text):
         return False
     family = re.search(r'family="ipv(\d)"', text)
     if family and int(family.group(1)) != source.version:

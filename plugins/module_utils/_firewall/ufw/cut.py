@@ -10,13 +10,13 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from .backend import Connection
-from .host import interface_towards, parse_address
-from .intent import Opening
-from .ports import overlap, senders
-from .profiles import TCP, PortRange
-from .ufw_rules import Rule
-from .ufw_swap import PREFIX
+from ..backend import Connection
+from ..host import interface_towards, parse_address
+from ..intent import Opening
+from ..ports import overlap, senders
+from ..profiles import TCP, PortRange
+from .rules import Rule
+from .swap import PREFIX
 
 
 def cut_by(before: t.Sequence[Rule], after: t.Sequence[Rule], policy: str, connection: Connection) -> t.Optional[str]:

@@ -22,16 +22,16 @@ import typing as t
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 
-from . import firewalld_swap
-from .backend import Backend, Connection, Plan
-from .errors import FirewallError
-from .firewalld_cut import State, cut_by, open_to_others
-from .firewalld_rules import FOLDER, Accept, Service, by_ports, by_service, delivered_path, service_path, zone_path
-from .firewalld_swap import PREFIX
-from .firewalld_zones import Placement
-from .host import has, read_file, run, said, unified
-from .intent import Opening
-from .steps import SEARCH_PATH, Steps
+from ..backend import Backend, Connection, Plan
+from ..errors import FirewallError
+from ..host import has, read_file, run, said, unified
+from ..intent import Opening
+from ..steps import SEARCH_PATH, Steps
+from . import swap
+from .cut import State, cut_by, open_to_others
+from .rules import FOLDER, Accept, Service, by_ports, by_service, delivered_path, service_path, zone_path
+from .swap import PREFIX
+from .zones import Placement
 
 _WHAT = "firewalld"
 #: Changes of what runs in one step: each costs firewalld some 10 ms, and a step has a minute.
@@ -216,7 +216,7 @@ class Firewalld(Backend):
         """Our rules that run: by the service where firewalld knows it with the right ports, by each port otherwise."""
         running = _Running()
         for zone, settings in self._state.running.items():
-            ours = [rule for rule in settings.get("rules_str", []) if firewalld_swap.is_ours(rule)]
+            ours = [rule for rule in settings.get("rules_str", []) if swap.is_ours(rule)]
             if ours:
                 running.before[zone] = ours
         there_by_zone = {zone: set(rules) for zone, rules in running.before.items()}
@@ -255,7 +255,7 @@ class Firewalld(Backend):
         """The files of others that name a service of ours, which could not be loaded without it."""
         users = []
         for path in sorted(glob.glob(FOLDER + "/*/*.xml")):
-            text = firewalld_swap.take_out(read_file(path) or "")[0]
+            text = swap.take_out(read_file(path) or "")[0]
             if re.search(r'<(service|include) [^>]*(name|service)="%s"' % re.escape(service), text):
                 users.append(path)
         return users
@@ -276,7 +276,7 @@ class Firewalld(Backend):
                         % (zone, path, delivered)
                     )
                     continue
-                text = firewalld_swap.made_here(origin, delivered)
+                text = swap.made_here(origin, delivered)
             if text is None:
                 continue
             try:
@@ -284,16 +284,14 @@ class Firewalld(Backend):
             except ElementTree.ParseError as exc:
                 faults += ["%s cannot be read: %s; mend it first" % (path, exc)] if rules else []
                 continue
-            ours = firewalld_swap.take_out(text)[1]
+            ours = swap.take_out(text)[1]
             texts = [rule.text for rule in rules]
-            remembered = [
-                rule for rule in self._state.lasting[zone].get("rules_str", []) if firewalld_swap.is_ours(rule)
-            ]
+            remembered = [rule for rule in self._state.lasting[zone].get("rules_str", []) if swap.is_ours(rule)]
             after: t.Optional[str] = text
             if sorted(ours) != sorted(texts):
-                after = firewalld_swap.put_in(text, [rule.block for rule in rules])
+                after = swap.put_in(text, [rule.block for rule in rules])
             if not rules:
-                after = firewalld_swap.unmade(after or "")
+                after = swap.unmade(after or "")
             about = {"zone": zone, "origin": delivered}
             files.append(
                 _File(
@@ -347,7 +345,7 @@ def _step(steps: Steps, wanted: t.Dict[str, t.Any]) -> None:
 
 def _program() -> t.List[str]:
     """The command that asks and changes firewalld. It carries its program, and needs nothing of this module."""
-    return [_interpreter(), "-I", "-c", inspect.getsource(firewalld_swap)]
+    return [_interpreter(), "-I", "-c", inspect.getsource(swap)]
 
 
 def _interpreter() -> str:

@@ -14,11 +14,11 @@ import ipaddress
 import typing as t
 from dataclasses import dataclass
 
-from .errors import FirewallError
-from .host import interface_towards
-from .intent import Network, Opening
-from .ports import nobody, senders
-from .profiles import PROFILES
+from ..errors import FirewallError
+from ..host import interface_towards
+from ..intent import Network, Opening
+from ..ports import nobody, senders
+from ..profiles import PROFILES
 
 _CLOSED = ("DROP", "%%REJECT%%")
 
@@ -139,7 +139,7 @@ def _networks(settings: t.Mapping[str, t.Any]) -> t.Iterator[t.Any]:
 
 
 def _interface_of(network: Network) -> t.Optional[str]:
-    """The interface by which a network is reached, None without a route. Some of its addresses may be this host's own."""
+    """The interface by which a network is reached, None without a route. Some addresses may be this host's own."""
     count = network.num_addresses
     for index in dict.fromkeys((min(1, count - 1), max(count - 2, 0), min(2, count - 1))):
         name = interface_towards(str(network[index]))

@@ -20,10 +20,10 @@ import typing as t
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
-from .firewalld_swap import PREFIX, PRIORITY
-from .intent import Network, Opening
-from .ports import joined, parse_range
-from .profiles import PortRange
+from ..intent import Network, Opening
+from ..ports import joined, parse_range
+from ..profiles import PortRange
+from .swap import PREFIX, PRIORITY
 
 FOLDER = "/etc/firewalld"
 DELIVERED = "/usr/lib/firewalld"  # what came with the package

@@ -17,10 +17,10 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from .intent import Network, Opening
-from .ports import joined, parse_range, senders, versions
-from .profiles import TCP, UDP, PortRange
-from .ufw_swap import COMMENT, PREFIX, Meaning, is_ours, meaning, units
+from ..intent import Network, Opening
+from ..ports import joined, parse_range, senders, versions
+from ..profiles import TCP, UDP, PortRange
+from .swap import COMMENT, PREFIX, Meaning, is_ours, meaning, units
 
 #: ufw's limits.
 _PORTS_IN_PART = 15  # a range counts twice
