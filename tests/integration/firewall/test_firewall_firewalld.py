@@ -97,6 +97,34 @@ def test_a_restart_before_the_confirmation_takes_it_back_and_after_it_keeps_it(f
     assert not is_open(firewalld, OTHERS)
 
 
+def test_files_alone_where_firewalld_does_not_run(firewalld: FirewalldHost) -> None:
+    firewalld.stop_firewall()
+    firewalld.do("firewall-offline-cmd", "--zone=work", "--add-source=198.18.1.2")
+    firewalld.do("firewall-offline-cmd", "--zone=public", "--remove-service-from-zone=ssh")
+    files = firewalld.files()
+    assert "zone voice does not exist; there are block, dmz" in firewalld.engine(zones=["voice"], **SIP).faults[0]
+    checked = firewalld.engine(check_mode=True, **SIP)
+    assert (checked.changed, checked.faults, firewalld.files()) == (True, [], files)
+    done = firewalld.engine(confirm_seconds=60, **SIP)
+    assert done.diff == checked.diff
+    assert "firewalld does not run: what is configured takes effect when it is started" in done.notes
+    assert firewalld.files() == files, "not confirmed yet"
+    assert firewalld.decide("confirm", str(done.token)).faults == []
+    assert firewalld.engine(**SIP).changed is False
+    door = {"name": "door", "port": ["22"], "networks": ["198.18.1.0/24"]}
+    assert firewalld.engine(ports=[door], **SIP).faults == []
+    cut = firewalld.engine(connection=["198.18.1.9", "198.18.1.1", 22], **SIP)
+    assert "would cut the connection Ansible came over" in cut.faults[0], "when it is started"
+
+    firewalld.start_firewall()
+    assert firewalld.engine(ports=[door], **SIP).changed is False
+    assert is_open(firewalld)
+    assert is_open(firewalld, ports=[("tcp", 22)])
+    assert not is_open(firewalld, OTHERS)
+    firewalld.stop_firewall()
+    assert (firewalld.engine().faults, firewalld.files()) == ([], files)
+
+
 def test_a_reload_before_the_confirmation_does_not_leave_it_half_done(firewalld: FirewalldHost) -> None:
     done = firewalld.engine(confirm_seconds=60, **SIP)
     firewalld.cmd("--reload")

@@ -21,38 +21,8 @@ from ..intent import Opening
 from ..ports import overlap, parse_range
 from ..profiles import TCP, PortRange
 from . import swap
-from .rules import Accept, ports_of
-from .zones import Zones
-
-
-class State:
-    """What firewalld told of itself."""
-
-    def __init__(self, state: t.Mapping[str, t.Any]) -> None:
-        self.version: str = state.get("version", "")
-        self.panic: bool = state.get("panic", False)
-        #: The zones that run and those that last, and the services that the zones which run name: settings by name.
-        self.running: t.Mapping[str, t.Any] = state.get("zones", {})
-        self.lasting: t.Mapping[str, t.Any] = state.get("lasting", {})
-        self.services: t.Mapping[str, t.Any] = state.get("services", {})
-        self.zones = Zones(self.running, self.lasting, state.get("default", ""))
-
-    def ports(self, service: str, seen: t.Tuple[str, ...] = ()) -> t.List[PortRange]:
-        """What a service that runs opens, with what it includes."""
-        settings = self.services.get(service, {})
-        found = ports_of(settings)
-        for name in settings.get("includes", []):
-            if name not in seen:
-                found += self.ports(name, (*seen, service))
-        return found
-
-    def open_to_all(self, zone: str) -> t.Iterator[t.Tuple[str, t.List[PortRange]]]:
-        """What a zone lets in for everybody, without our rules: what it is called, and its ports."""
-        settings = self.zones.settings(zone)
-        for service in settings.get("services", []):
-            yield "service %s" % service, self.ports(service)
-        for item in ports_of(settings):
-            yield "port %s" % item, [item]
+from .rules import Accept
+from .state import State
 
 
 def open_to_others(state: State, zone: str, openings: t.Sequence[Opening]) -> t.List[str]:

@@ -5,9 +5,7 @@
 
 """Our rules and services in firewalld: what each means, its text in the rich language, in a file, and read back.
 
-Each opening is a service (`autoprov-sip`), let in by one rich rule for each network. firewalld knows a new service only
-after a reload, which would close the host for a moment and lose what others added to what runs. So what runs names the
-ports themselves until then; what lasts names the service.
+Each opening is a service (`autoprov-sip`), let in by one rich rule for each network. What runs may name ports instead.
 
 Our rules have a priority of their own. firewalld asks them behind those that deny, so a banned address stays banned,
 and they are told from others' by it.
@@ -17,7 +15,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.sax.saxutils import escape, quoteattr
 
 from ..intent import Network, Opening
@@ -72,6 +70,13 @@ class Accept:
             "  <%s/>" % (what if self.service else 'port port="%s" protocol="%s"' % (self.port, self.protocol))
         )
         return "".join("  %s\n" % line for line in [*lines, "  <accept/>", "</rule>"])
+
+    def with_ports(self, ports_of_service: t.Callable[[str], t.Sequence[PortRange]]) -> t.List[Accept]:
+        """The same, with the ports of its service instead."""
+        if not self.service:
+            return [self]
+        found = joined(ports_of_service(self.service))
+        return [replace(self, service="", port=_ports(item), protocol=item.protocol) for item in found]
 
     @classmethod
     def parse(cls, text: str) -> t.Optional[Accept]:
@@ -159,6 +164,11 @@ def ports_of(settings: t.Mapping[str, t.Any]) -> t.List[PortRange]:
 
 def service_path(name: str) -> str:
     return "%s/services/%s.xml" % (FOLDER, name)
+
+
+def delivered_service_path(name: str) -> str:
+    """The file of a service that came with firewalld."""
+    return "%s/services/%s.xml" % (DELIVERED, name)
 
 
 def zone_path(name: str) -> str:
