@@ -106,6 +106,8 @@ class DnsmasqSite(Site):
         self.script("restart", RESTART % {"folder": self.folder})
         done = subprocess.run(self.inside(str(self.folder / "start")), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+        # The kernel tells when a process started to the tick: what is written within that tick is not newer.
+        time.sleep(2 / os.sysconf("SC_CLK_TCK"))
 
     @property
     def pid(self) -> int:

@@ -146,7 +146,7 @@ def still_runs(server: Server) -> bool:
 
 
 def started_at(server: Server) -> float:
-    """When it started, by the clock of today, in seconds; up to one tick too early."""
+    """When it started, by the clock of today, in seconds; up to one tick too late."""
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + (server.started + 1) / _TICKS
 
 
