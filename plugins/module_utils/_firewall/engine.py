@@ -14,11 +14,15 @@ from dataclasses import dataclass, field
 from . import rollback
 from .backend import Backend, Connection
 from .errors import FirewallError
+from .firewalld.adapter import Firewalld
 from .intent import Opening
 from .nftables import Nftables
+from .ufw.adapter import Ufw
 
 #: Every adapter, in the order in which they are asked whether they rule here; a new one is one more line.
 _BACKENDS: t.Tuple[t.Type[Backend], ...] = (
+    Firewalld,
+    Ufw,
     Nftables,  # the last: it rules where no other does
 )
 CONFIRM_MODES = ("connection", "now")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The autoprov authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hosts with a firewall, one fixture for each."""
+"""Hosts with a running firewall, one fixture for each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from .firewalld_site import FirewalldHost
 from .nftables_site import NftablesSite
+from .ufw_site import UfwHost
 
 
 @pytest.fixture
@@ -23,3 +25,29 @@ def nft_site(tmp_path: Path) -> Iterator[NftablesSite]:
         yield site
     finally:
         site.tear_down()
+
+
+@pytest.fixture
+def firewalld(tmp_path: Path) -> Iterator[FirewalldHost]:
+    """A host where firewalld rules as it comes with Debian, and senders in two networks."""
+    FirewalldHost.require()
+    host = FirewalldHost(tmp_path, f"apf{os.getpid()}")
+    try:
+        host.build()
+        host.start_firewall()
+        yield host
+    finally:
+        host.tear_down()
+
+
+@pytest.fixture
+def ufw(tmp_path: Path) -> Iterator[UfwHost]:
+    """A host where ufw rules, and senders in two networks."""
+    UfwHost.require()
+    host = UfwHost(tmp_path, f"apu{os.getpid()}")
+    try:
+        host.build()
+        host.start_firewall()
+        yield host
+    finally:
+        host.tear_down()
