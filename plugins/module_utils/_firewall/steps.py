@@ -105,6 +105,7 @@ def _run(command: t.Sequence[str], stdin: str, what: str) -> None:
 def take_back_in(folder: str, seconds: float) -> None:
     """Wait, then do what `undo.json` in the folder says, unless it was taken from there meanwhile."""
     undo, undoing = os.path.join(folder, "undo.json"), os.path.join(folder, "undoing.json")
+    _write(os.path.join(folder, "running.json"), b"%d" % os.getpid(), 0o600)  # nothing is changed before this is there
     end = time.clock_gettime(time.CLOCK_BOOTTIME) + seconds
     while time.clock_gettime(time.CLOCK_BOOTTIME) < end:
         if not os.path.exists(undo):

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from .firewalld_site import FirewalldHost
+from .nftables_host import NftablesHost
 from .nftables_site import NftablesSite
 from .ufw_site import UfwHost
+from .walled_host import WalledHost
 
 
 @pytest.fixture
@@ -48,6 +50,22 @@ def ufw(tmp_path: Path) -> Iterator[UfwHost]:
     try:
         host.build()
         host.start_firewall()
+        yield host
+    finally:
+        host.tear_down()
+
+
+@pytest.fixture(params=[NftablesHost, FirewalldHost, UfwHost], ids=lambda kind: kind.backend)
+def any_host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WalledHost]:
+    """A host with one firewall after the other, each of which lets SSH in and drops the rest; senders in two networks."""
+    kind = request.param
+    kind.require()
+    host = kind(tmp_path, f"apx{os.getpid()}")
+    try:
+        host.build()
+        host.start_firewall()
+        if kind is UfwHost:
+            host.ufw("allow", "22/tcp")
         yield host
     finally:
         host.tear_down()
