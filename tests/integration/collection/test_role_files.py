@@ -110,5 +110,5 @@ def test_limits_reach_the_service_and_the_helper_drops_at_all_ports_of_phones(tm
         allow=("198.18.5.0/24", "2001:db8::1"), kernel_file=Path("/run/autoprov/bans"),
     )  # fmt: skip
     helper = (tmp_path / "autoprovd-ban-set.service").read_text()
-    assert "autoprovd.ban_set --ports 50080,50081,50083 %d/bans\n" in helper
-    assert "LoadCredential=bans:/run/autoprov/bans\n" in helper
+    assert "autoprovd.ban_set --ports 50080,50081,50083\n" in helper
+    assert "StandardInput=file:/run/autoprov/bans\n" in helper

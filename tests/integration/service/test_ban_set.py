@@ -99,21 +99,16 @@ class Rig:
         raise AssertionError(f"never written: {sources}")
 
     def help(self, text: str | None = None, capability: str = "net_admin", *more: str) -> tuple[int, str]:
-        """Run the helper as its unit does: another user, one capability, a copy of the file."""
-        with tempfile.TemporaryDirectory(dir="/run") as name:
-            copy = Path(name) / "bans"
-            copy.write_text(self.kernel_file.read_text() if text is None else text)
-            for path, mode in ((copy.parent, 0o755), (copy, 0o644)):
-                path.chmod(mode)
-            given = f"-all,+{capability}" if capability else "-all"
-            command = [
-                *self.cable.in_first, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs",
-                f"--bounding-set={given}", f"--inh-caps={given}", f"--ambient-caps={given}",
-                "/usr/bin/python3", "-I", str(self.program), "--ports", f"{self.appliance.port},50081", *more,
-                str(copy),
-            ]  # fmt: skip
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        return done.returncode, done.stderr
+        """Run the helper as its unit does: another user, one capability, the file as its standard input."""
+        given = f"-all,+{capability}" if capability else "-all"
+        command = [
+            *self.cable.in_first, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs",
+            f"--bounding-set={given}", f"--inh-caps={given}", f"--ambient-caps={given}",
+            "/usr/bin/python3", "-I", str(self.program), "--ports", f"{self.appliance.port},50081", *more,
+        ]  # fmt: skip
+        content = self.kernel_file.read_bytes() if text is None else text.encode()
+        done = subprocess.run(command, input=content, capture_output=True, check=False)
+        return done.returncode, done.stderr.decode()
 
     @property
     def program(self) -> Path:

@@ -18,7 +18,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 TABLE = "autoprov_bans"
 _MOST_BANS, _MOST_BYTES = 20_000, 1 << 20
@@ -99,31 +98,22 @@ def _nft(text: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry of the program."""
+    """Entry of the program: reads the file that the service writes (limits.kernel_file) from the standard input."""
     parser = argparse.ArgumentParser(prog="autoprovd.ban_set", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--ports", type=_ports, default=[50080, 50081, 50083], help="the ports of phones, with commas")
-    parser.add_argument("--remove", action="store_true", help="take the table away instead")
-    parser.add_argument("file", type=Path, nargs="?", help="the file that the service writes (limits.kernel_file)")
+    parser.add_argument("--remove", action="store_true", help="read nothing, and take the table away")
     given = parser.parse_args(arguments)
     try:
         if given.remove:
             _nft(f"add table inet {TABLE}\ndelete table inet {TABLE}\n")
             return 0
-        if given.file is None:
-            parser.error("name the file")
-        with given.file.open("r", encoding="ascii") as stream:
-            text = stream.read(_MOST_BYTES + 1)
-        if len(text) > _MOST_BYTES:
-            raise Spoilt(f"it has more than {_MOST_BYTES} bytes")
-        _nft(script(read_bans(text, time.time()), given.ports))
-    except OSError as error:
-        print(f"autoprovd.ban_set: cannot read {given.file}: {error.strerror}", file=sys.stderr)
-        return 1
-    except (Spoilt, UnicodeDecodeError) as error:
-        reason = error if isinstance(error, Spoilt) else "it is not ASCII"
-        print(
-            f"autoprovd.ban_set: {given.file or TABLE}: {reason}; the bans in the kernel are as before", file=sys.stderr
-        )
+        content = sys.stdin.buffer.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise Spoilt(f"more than {_MOST_BYTES} bytes")
+        _nft(script(read_bans(content.decode("ascii"), time.time()), given.ports))
+    except (OSError, Spoilt, UnicodeDecodeError) as error:
+        reason = error if isinstance(error, Spoilt) else "what was read is no text in ASCII"
+        print(f"autoprovd.ban_set: {reason}; the bans in the kernel are as before", file=sys.stderr)
         return 1
     return 0
 
