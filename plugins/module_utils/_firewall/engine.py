@@ -7,17 +7,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 import typing as t
 from dataclasses import dataclass, field
 
-from . import rollback
-from .backend import Backend, Connection
+from . import rollback, steps
+from .backend import Backend, Connection, Plan
 from .errors import FirewallError
+from .firewalld.adapter import Firewalld
 from .intent import Opening
+from .nftables import Nftables
+from .ufw.adapter import Ufw
 
 #: Every adapter, in the order in which they are asked whether they rule here; a new one is one more line.
-_BACKENDS: t.Tuple[t.Type[Backend], ...] = ()
+_BACKENDS: t.Tuple[t.Type[Backend], ...] = (
+    Firewalld,
+    Ufw,
+    Nftables,  # the last: it rules where no other does
+)
 CONFIRM_MODES = ("connection", "now")
 
 
@@ -32,6 +41,8 @@ class Request:
     connection: t.Optional[Connection] = None
     #: Seconds until the change is taken back unless it is confirmed; None confirms at once.
     confirm_seconds: t.Optional[float] = None
+    #: By which it is to be confirmed; None makes one.
+    token: t.Optional[str] = None
 
 
 @dataclass
@@ -65,7 +76,7 @@ def run(request: Request) -> Outcome:
     With `confirm_seconds`, the change takes itself back unless `rollback.confirm` is called with the token in time.
     """
     backend, why = choose(request.backend)
-    with rollback.locked():
+    with undisturbed(request.check_mode):
         backend.read()
         plan = backend.plan(request.openings)
         outcome = Outcome(plan.changed, backend.name, why, backend.version, notes=plan.notes, diff=plan.diff)
@@ -83,17 +94,54 @@ def run(request: Request) -> Outcome:
         backend.check(plan)
         if request.check_mode:
             return outcome
-        token = rollback.arm(plan.undo, plan.lasting, request.confirm_seconds or 60.0)
+        token = rollback.arm(plan.undo, plan.lasting, request.confirm_seconds or 60.0, request.token)
         try:
             rollback.do(plan.now)
             backend.verify(plan)
+            if rollback.overtaken(token):
+                raise _too_slow(token, plan)
             if request.confirm_seconds is None:
                 rollback.confirm(token)
                 return outcome
+        except _TooSlow:
+            raise
         except BaseException as exc:
             raise _taken_back(token, exc) from exc
         outcome.token = token
         return outcome
+
+
+@contextlib.contextmanager
+def undisturbed(check_mode: bool = False) -> t.Iterator[None]:
+    """Hold the lock while no earlier change waits: to take that back later would take back this one as well."""
+    while True:
+        with rollback.locked():
+            left = None if check_mode else rollback.pending()
+            if left is None:
+                yield
+                return
+        time.sleep(min(left + 0.1, 0.5))
+
+
+def confirm(token: str) -> None:
+    """Keep a change, and have it last. Raises FirewallError when it was taken back meanwhile."""
+    with rollback.locked():
+        rollback.confirm(token)
+
+
+class _TooSlow(FirewallError):
+    pass
+
+
+def _too_slow(token: str, plan: Plan) -> _TooSlow:
+    """Take back what was done after the timer had taken it back."""
+    rollback.wait_until_taken_back(token, steps.COMMAND_TIMEOUT)
+    rollback.do(plan.undo)
+    return _TooSlow(
+        "the change took longer than there was time to confirm it; everything was taken back. Give it more "
+        "(confirm_seconds)",
+        details={"rolled_back": True},
+    )
 
 
 def _taken_back(token: str, exc: BaseException) -> BaseException:
@@ -122,8 +170,28 @@ def shown(opening: Opening) -> t.Dict[str, t.Any]:
 
 
 def ansible_connection(environment: t.Mapping[str, str] = os.environ) -> t.Optional[Connection]:
-    """The SSH connection this process came over, None when there is none (sshd sets SSH_CONNECTION; sudo drops it)."""
-    words = environment.get("SSH_CONNECTION", "").split()
+    """The SSH connection this process came over, None when there is none.
+
+    sshd sets SSH_CONNECTION. sudo and others drop it for what they start, but have it themselves.
+    """
+    words = (environment.get("SSH_CONNECTION") or _said_to_parents()).split()
     if len(words) != 4 or not words[3].isdigit():
         return None
     return Connection(source=words[0], address=words[2], port=int(words[3]))
+
+
+def _said_to_parents(variable: str = "SSH_CONNECTION") -> str:
+    """What the nearest process that this one descends from was started with; empty when none was."""
+    process = os.getppid()
+    while process > 1:
+        with contextlib.suppress(OSError), open("/proc/%d/environ" % process, "rb") as stream:
+            for item in stream.read().split(b"\0"):
+                name, _, value = item.partition(b"=")
+                if name == variable.encode() and value:
+                    return value.decode("ascii", "replace")
+        try:
+            with open("/proc/%d/stat" % process, "rb") as stream:
+                process = int(stream.read().rpartition(b")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            break
+    return ""

@@ -32,6 +32,8 @@ class Step:
     mode: int = 0o644
     command: t.List[str] = field(default_factory=list)
     stdin: str = ""
+    #: What an error calls it; the command itself when empty.
+    what: str = ""
 
 
 class Steps(t.List[Step]):
@@ -41,19 +43,19 @@ class Steps(t.List[Step]):
         """Have a file replaced by one rename, or removed when `content` is None."""
         self.append(Step(path=path, content=content, mode=mode))
 
-    def run(self, *command: str, stdin: str = "") -> None:
+    def run(self, *command: str, stdin: str = "", what: str = "") -> None:
         """Have a command run, without a shell."""
-        self.append(Step(command=list(command), stdin=stdin))
+        self.append(Step(command=list(command), stdin=stdin, what=what))
 
 
 def do_steps(steps: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[str]:
     """Do steps (the fields of `Step`) in this order; one that fails does not stop the others. Returns the faults."""
     faults = []
     for step in steps:
-        what = step["path"] or " ".join(step["command"])
+        what = step["path"] or step["what"] or " ".join(step["command"])
         try:
             if not step["path"]:
-                _run(step["command"], step["stdin"])
+                _run(step["command"], step["stdin"], step["what"])
             elif step["content"] is None:
                 if os.path.lexists(step["path"]):
                     os.unlink(step["path"])
@@ -82,7 +84,7 @@ def _write(path: str, content: bytes, mode: int) -> None:
         os.close(handle)
 
 
-def _run(command: t.Sequence[str], stdin: str) -> None:
+def _run(command: t.Sequence[str], stdin: str, what: str) -> None:
     done = subprocess.run(
         list(command),
         input=stdin,
@@ -95,12 +97,15 @@ def _run(command: t.Sequence[str], stdin: str) -> None:
     )
     if done.returncode:
         said = " ".join((done.stderr or done.stdout).split()) or "no reason given"
+        if what:
+            raise RuntimeError("%s: %s" % (what, said))
         raise RuntimeError("%s failed with status %d: %s" % (" ".join(command), done.returncode, said))
 
 
 def take_back_in(folder: str, seconds: float) -> None:
     """Wait, then do what `undo.json` in the folder says, unless it was taken from there meanwhile."""
     undo, undoing = os.path.join(folder, "undo.json"), os.path.join(folder, "undoing.json")
+    _write(os.path.join(folder, "running.json"), b"%d" % os.getpid(), 0o600)  # nothing is changed before this is there
     end = time.clock_gettime(time.CLOCK_BOOTTIME) + seconds
     while time.clock_gettime(time.CLOCK_BOOTTIME) < end:
         if not os.path.exists(undo):

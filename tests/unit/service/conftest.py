@@ -19,6 +19,7 @@ import httpx
 import pytest
 from sqlalchemy import Connection
 
+from autoprovd.bans import Bans
 from autoprovd.clock import Clock
 from autoprovd.directory import Directory
 from autoprovd.keys import Keys
@@ -161,8 +162,11 @@ class Box:
         self.overview = Overview(self.store, self.keyring, self.directory)
         self.tokens = Tokens(self.store, self.keyring)
         self.neighbours = WrittenNeighbours()
-        self.phone_files = phones.PhoneFiles(self.directory, self.release, self.clock, self.neighbours)
-        self.parts = Parts(self.store, self.keyring, self.release, self.site, self.overview, self.tokens)
+        self.bans = Bans(clock=self.clock.boot, wall=self.clock.wall)
+        self.phone_files = phones.PhoneFiles(self.directory, self.release, self.clock, self.neighbours, bans=self.bans)
+        self.parts = Parts(
+            self.store, self.keyring, self.release, self.site, self.overview, self.tokens, bans=self.bans
+        )
 
     async def get(
         self,

@@ -34,7 +34,7 @@ class Event:
     """Something worth remembering for good.
 
     ``name`` is one of: created, updated, removed, armed, released, repeated, lent, returned, refused, suspect,
-    rekeyed, confirmed, revoked, sealed, shredded, resealed, settings, token, read.
+    rekeyed, confirmed, revoked, sealed, shredded, resealed, settings, token, read, banned, lifted.
     """
 
     name: str

@@ -19,6 +19,7 @@ from autoprovd.appliance import Appliance as _Appliance
 from autoprovd.appliance import console as _console
 from autoprovd.appliance import pass_appliance as _appliance
 from autoprovd.appliance import print_json as _print_json
+from autoprovd.cli_bans import ban
 from autoprovd.cli_records import audit, key
 from autoprovd.faults import Refused
 from autoprovd.model import Audience, SecretClass, parse_mac
@@ -222,6 +223,7 @@ def seal(appliance: _Appliance, as_json: bool) -> None:
 
 
 commands.add_command(audit)
+commands.add_command(ban)
 commands.add_command(key)
 
 

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from autoprovd.faults import Fault, Refused
 from autoprovd.model import faults_of
@@ -37,7 +38,17 @@ def _listen(addresses: tuple[str, ...]) -> tuple[str, ...]:
     return addresses
 
 
+def _networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    for text in networks:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is not a network such as 198.18.5.0/24, nor an address") from None
+    return networks
+
+
 Addresses = Annotated[tuple[str, ...], AfterValidator(_listen)]
+Networks = Annotated[tuple[str, ...], AfterValidator(_networks)]
 
 
 class Database(BaseModel):
@@ -106,6 +117,32 @@ class Identity(BaseModel):
     lease_files: tuple[LeaseFile, ...] = ()
 
 
+class Limits(BaseModel):
+    """How often a source may ask for what is not here, before it is banned; a source is an IPv6 /64."""
+
+    model_config = _STRICT
+    guesses: Annotated[int, Field(ge=0, le=1000)] = 30
+    """MAC addresses and files no phone here has, of one source; 0 bans nobody."""
+    forget_seconds: Annotated[float, Field(ge=1, le=30 * 86400)] = 3600
+    """Within which as many are forgotten again, drop by drop."""
+    first_ban_seconds: Annotated[float, Field(ge=1, le=30 * 86400)] = 300
+    """Each further ban lasts twice as long as the one before."""
+    longest_ban_seconds: Annotated[float, Field(ge=1, le=30 * 86400)] = 86400
+    """And so long without a ban makes the next one the first again."""
+    allow: Networks = ()
+    """Who is never banned."""
+    state_file: Path | None = None
+    """Where bans outlive the service; beside the witness unless given."""
+    kernel_file: Path | None = None
+    """Where bans are written for ``autoprovd.ban_set``, which hands them to the kernel; not written unless given."""
+
+    @model_validator(mode="after")
+    def _grows(self) -> Limits:
+        if self.first_ban_seconds > self.longest_ban_seconds:
+            raise ValueError("first_ban_seconds is more than longest_ban_seconds; a ban grows")
+        return self
+
+
 class Log(BaseModel):
     """How much is logged."""
 
@@ -122,6 +159,7 @@ class Config(BaseModel):
     listen: Listen = Listen()
     tls: Tls = Tls()
     identity: Identity = Identity()
+    limits: Limits = Limits()
     log: Log = Log()
 
     @model_validator(mode="after")

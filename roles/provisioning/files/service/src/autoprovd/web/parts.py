@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from autoprovd.bans import Bans
 from autoprovd.keys import Keys
 from autoprovd.lending import Lending
 from autoprovd.overview import Overview
@@ -26,6 +27,7 @@ class Parts:
         overview: Overview,
         tokens: Tokens,
         keys: Keys | None = None,
+        bans: Bans | None = None,
     ) -> None:
         self.store = store
         self.keyring = keyring
@@ -35,3 +37,4 @@ class Parts:
         self.overview = overview
         self.tokens = tokens
         self.keys = keys or Keys(store, keyring)
+        self.bans = bans or Bans()

@@ -18,6 +18,7 @@ from typing import Any
 import uvicorn
 
 from autoprovd import __version__, log
+from autoprovd.bans import Bans
 from autoprovd.config import Config, parse_address
 from autoprovd.directory import Directory
 from autoprovd.faults import Refused
@@ -77,15 +78,23 @@ def serve(config: Config) -> None:
     directory = Directory(store)
     site.on_change(directory.forget)
     overview = Overview(store, keyring, directory)
-    parts = Parts(store, keyring, release, site, overview, Tokens(store, keyring), keys)
+    bans = _bans(config, directory)
+    parts = Parts(store, keyring, release, site, overview, Tokens(store, keyring), keys, bans)
     leases = Leases([(file.kind, file.path) for file in config.identity.lease_files])
-    doors = _doors(config, phones.PhoneFiles(directory, release, store.clock, Neighbours(), leases), parts)
+    doors = _doors(config, phones.PhoneFiles(directory, release, store.clock, Neighbours(), leases, bans), parts)
     log.event("started", version=__version__, count=rendered, listener=", ".join(door.name for door in doors))
     try:
-        uvicorn_loop(_run(config, doors, Upkeep(config, store, directory, release, keys)))
+        uvicorn_loop(_run(config, doors, Upkeep(config, store, directory, release, keys, bans)))
     finally:
         store.close()
     log.event("stopped")
+
+
+def _bans(config: Config, directory: Directory) -> Bans:
+    """The bans there were, and where phones were served so far."""
+    bans = Bans(config.limits, config.limits.state_file or config.database.witness.with_name("bans.json"))
+    bans.restore(directory.knows)
+    return bans
 
 
 def uvicorn_loop(main: Any) -> None:

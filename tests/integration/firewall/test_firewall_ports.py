@@ -1,0 +1,125 @@
+# SPDX-FileCopyrightText: 2026 The autoprov authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module as Ansible runs it, over real SSH: what it answers, and what packets find."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .controller import USER, Controller
+from .walled_host import NETWORKS, OTHERS, PHONES, WalledHost
+
+pytestmark = pytest.mark.root
+
+PORTS = [("tcp", 50080), ("udp", 5060), ("tcp", 5060), ("tcp", 8443)]
+WANTED: dict[str, Any] = {"profiles": ["provisioning", "sip"], "networks": list(NETWORKS[PHONES])}
+
+
+@pytest.fixture
+def controller(tmp_path: Path) -> Iterator[Controller]:
+    made = Controller(tmp_path / "controller")
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def open_ports(host: WalledHost, sender: str, version: int = 4) -> set[tuple[str, int]]:
+    with host.listening(PORTS):
+        return {port for port, answer in host.ask(sender, PORTS, version, patience=0.5).items() if answer == "open"}
+
+
+def test_open_change_and_take_back(any_host: WalledHost, controller: Controller) -> None:
+    """Told in check mode, done, unchanged, changed, taken back: each as packets find it."""
+    host = any_host
+    controller.manage("box", host)
+    before, files = host.rules(), host.files()
+
+    told = controller.one("firewall_ports", "--check", "--diff", **WANTED)
+    assert told["changed"] is True, told
+    assert "confirmed" not in told
+    assert host.rules() == before
+    assert host.files() == files
+
+    done = controller.one("firewall_ports", "--diff", **WANTED)
+    assert (done["changed"], done["confirmed"], done["backend"]) == (True, "connection", host.backend), done
+    assert "token" not in done
+    assert done["diff"] == told["diff"], "check mode told the truth"
+    assert "50080" in str(done["diff"])
+    assert done["reason"]
+    for version in (4, 6):
+        assert open_ports(host, PHONES, version) == {("tcp", 50080), ("udp", 5060), ("tcp", 5060)}
+        assert open_ports(host, OTHERS, version) == set()
+
+    again = controller.one("firewall_ports", "--diff", **WANTED)
+    assert again["changed"] is False
+    assert again["diff"] == []
+    assert "confirmed" not in again
+    assert controller.one("firewall_ports", "--check", **WANTED)["changed"] is False
+
+    custom = [{"name": "guests", "port": ["8443"], "anybody": True}]
+    controller.one("firewall_ports", profiles=["provisioning"], networks=NETWORKS[PHONES], ports=custom)
+    assert open_ports(host, PHONES) == {("tcp", 50080), ("tcp", 8443)}
+    assert open_ports(host, OTHERS) == {("tcp", 8443)}
+
+    gone = controller.one("firewall_ports", state="absent")
+    assert gone["changed"] is True
+    assert host.rules() == before
+    assert controller.one("firewall_ports", state="absent")["changed"] is False
+
+
+#: What SSH hangs on once the administrator's own rule for it is gone.
+SSH = {"name": "ssh", "port": ["22"], "networks": list(NETWORKS[OTHERS])}
+
+
+def hang_ssh_on_us(host: WalledHost, controller: Controller) -> None:
+    """Open SSH by the module, and have the administrator take away his own rule for it."""
+    assert controller.one("firewall_ports", **WANTED, ports=[SSH]).get("confirmed") == "connection"
+    if host.backend == "nftables":
+        handle = host.do("nft", "-a", "list", "chain", "inet", "filter", "input")
+        number = next(line.split()[-1] for line in handle.splitlines() if "administrators" in line)
+        host.do("nft", "delete", "rule", "inet", "filter", "input", "handle", number)
+    elif host.backend == "firewalld":
+        host.do("firewall-cmd", "--remove-service=ssh")
+    else:
+        host.do("ufw", "delete", "allow", "22/tcp")
+
+
+def test_a_change_that_would_cut_is_refused(any_host: WalledHost, controller: Controller) -> None:
+    """Come over SSH that only our opening lets in: it cannot be taken back, neither really nor in check mode."""
+    host = any_host
+    controller.manage("box", host, user=USER)  # by sudo, which drops SSH_CONNECTION
+    hang_ssh_on_us(host, controller)
+    before, files = host.rules(), host.files()
+    for flags in ([], ["--check"]):
+        result = controller.one("firewall_ports", *flags, **WANTED)
+        assert result["failed"] is True, result
+        assert "would cut the connection Ansible came over (from 198.18.2.2 to port 22/tcp)" in result["msg"], result
+        assert (host.rules(), host.files()) == (before, files)
+    assert controller.one("firewall_ports", **WANTED, ports=[SSH])["changed"] is False
+
+
+def test_a_change_that_does_cut_is_taken_back(any_host: WalledHost, controller: Controller) -> None:
+    """The never-locked-out test: what gets past the check in advance cuts new connections, and takes itself back."""
+    host = any_host
+    controller.manage("box", host)
+    hang_ssh_on_us(host, controller)
+    before, files = host.rules(), host.files()
+    began = time.monotonic()
+    # The module is told that Ansible came from the phones' network by another port, so it sees no harm.
+    elsewhere = {"SSH_CONNECTION": "198.18.1.2 40000 198.18.1.1 50080"}
+    result = controller.one("firewall_ports", environment=elsewhere, **WANTED, confirm_seconds=10)
+    seconds = time.monotonic() - began
+    assert result["failed"] is True, result
+    assert result["rolled_back"] is True, result
+    assert "no second connection to this host could be made" in result["msg"]
+    assert "firewall is as it was" in result["msg"]
+    assert 9 < seconds < 60
+    assert host.rules() == before
+    assert host.files() == files
+    assert controller.one("firewall_ports", **WANTED, ports=[SSH])["changed"] is False, "and Ansible comes in as before"
