@@ -56,7 +56,7 @@ class _Change:
 
     def confirm(self) -> dict[str, Any]:
         """Confirm it, trying again until the timer ends; what is to be added to the result."""
-        reason = "no reason is known"
+        reason = ""
         end = time.monotonic() + self._seconds
         while True:
             try:
@@ -66,6 +66,8 @@ class _Change:
             else:
                 if not answer.get("failed"):
                     return {"confirmed": "connection"}
+                if "faults" in answer and reason:  # it came too late, as those before had not come through
+                    return self.after_silence(reason)
                 if "faults" in answer:  # the host's own word, and not one of a connection that broke
                     return {**_refused(answer["msg"]), "faults": answer["faults"], "rolled_back": True}
                 reason = str(answer.get("msg"))

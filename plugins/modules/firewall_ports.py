@@ -36,11 +36,12 @@ attributes:
     details:
       - Shows the rules that run and the files that last, of both only what is ours.
   action:
-    description: Indicates this has a corresponding action plugin so some parts of the options can be executed on the controller.
+    description:
+      - Indicates this has a corresponding action plugin so some parts of the options can be executed on the controller.
     support: full
     details:
-      - The action plugin opens the second connection, by the same connection plugin and with the same options. SSH is told not
-        to share a connection that is open already.
+      - The action plugin opens the second connection, by the same connection plugin and with the same options. SSH is
+        told not to share a connection that is open already.
       - Where the module is run without it, there is nobody who could confirm. O(confirm=connection) is then refused
         before anything is changed.
   async:

@@ -21,7 +21,7 @@ _SSH_NEW = "-o ControlMaster=no -o ControlPath=none -o ServerAliveInterval=5 -o 
 
 @contextlib.contextmanager
 def new_connection(action: Any) -> Iterator[None]:
-    """Have an action talk to its host over a second connection: a new one, of the same plugin, with the same options."""
+    """Have an action talk to its host over a second, new connection of the same plugin, with the same options."""
     first = action._connection
     options = first.get_options()
     first.close()  # paramiko and libssh would hand out what is open already
@@ -47,7 +47,9 @@ def connection_to(action: Any, host: str, task_vars: dict[str, Any]) -> Iterator
         raise AnsibleActionFail(f"{host} is no host of the inventory")
     variables = {**dict(hosts[host]), "hostvars": hosts}
     first, first_context = action._connection, action._play_context
-    context = first_context.copy()
+    context = first_context.set_task_and_variable_override(
+        task=action._task, variables=variables, templar=action._templar
+    )
     context.remote_addr = variables.get("ansible_host", host)
     name = variables.get("ansible_connection") or ("local" if host == "localhost" else constants.DEFAULT_TRANSPORT)
     second = _load(action, "ssh" if name == "smart" else name, context)

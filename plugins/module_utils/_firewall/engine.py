@@ -67,7 +67,10 @@ def choose(name: str) -> t.Tuple[Backend, str]:
         if why is not None or name == backend.name:
             return backend(), why or "asked for"
     names = ", ".join(backend.name for backend in _BACKENDS)
-    raise FirewallError("no firewall was found on this host (%s); install nftables, or name one with backend" % names)
+    raise FirewallError(
+        "no firewall was found on this host (%s); install nftables, or name one with backend" % names,
+        details={"no_firewall": True},
+    )
 
 
 def run(request: Request) -> Outcome:

@@ -104,6 +104,7 @@ class Watch:
         self._owner: t.Optional[subprocess.Popen[str]] = None
         self._monitor: t.Optional[subprocess.Popen[str]] = None
         self._events: queue.Queue[str] = queue.Queue()
+        self._mine: t.Set[str] = set()  # the packets that this watch has marked
 
     def __enter__(self) -> Watch:
         match = _match(self.packet)
@@ -138,7 +139,11 @@ class Watch:
             found = _EVENT.match(line)
             if found is None:
                 continue
-            _, family, table, chain, kind, said = found.groups()
+            number, family, table, chain, kind, said = found.groups()
+            if table == self._name and chain == "watch" and kind.endswith("rule"):
+                self._mine.add(number)
+            if number not in self._mine:
+                continue  # marked by somebody else, maybe another watch
             seen = True
             if table == self._name:
                 if chain == "arrived":

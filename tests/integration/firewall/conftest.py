@@ -57,12 +57,14 @@ def ufw(tmp_path: Path) -> Iterator[UfwHost]:
 
 @pytest.fixture(params=[NftablesHost, FirewalldHost, UfwHost], ids=lambda kind: kind.backend)
 def any_host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WalledHost]:
-    """A host with one firewall after the other, each of which lets SSH in and drops the rest; senders in two networks."""
+    """A host with one firewall after the other: SSH is let in, the rest is not. Its whole /etc is a copy."""
     kind = request.param
     kind.require()
     host = kind(tmp_path, f"apx{os.getpid()}")
+    host.copied = ("/etc", "/usr/local/lib")
     try:
         host.build()
+        (host.folder / "copies/etc/mtab").unlink(missing_ok=True)  # a link to what is mounted, and no file
         host.start_firewall()
         if kind is UfwHost:
             host.ufw("allow", "22/tcp")

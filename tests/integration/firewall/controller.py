@@ -24,7 +24,7 @@ USER = "integrator"
 _SSHD = """
 Port 22
 HostKey {keys}/host
-AuthorizedKeysFile {keys}/client.pub
+AuthorizedKeysFile /run/administrators.pub
 StrictModes no
 UsePAM no
 PermitRootLogin prohibit-password
@@ -58,6 +58,7 @@ class Controller:
         """Start sshd on a host, and put it into the inventory."""
         (config := self.folder / f"{name}.sshd").write_text(_SSHD.format(keys=self._keys))
         host.do("mkdir", "-p", "/run/sshd")
+        host.do("tee", "/run/administrators.pub", stdin=(self._keys / "client.pub").read_text())
         host.start("/usr/sbin/sshd", "-D", "-e", "-f", str(config), log="sshd.log")
         host.wait(lambda: host.do("ss", "-Hltn", "sport = :22"), "sshd")
         if user != "root":
@@ -141,10 +142,13 @@ DOCUMENTATION = "name: keep_results\\ntype: aggregate\\nshort_description: x\\nd
 class CallbackModule(CallbackBase):
     CALLBACK_VERSION, CALLBACK_TYPE, CALLBACK_NAME = 2.0, "aggregate", "keep_results"
     CALLBACK_NEEDS_ENABLED = True
-    def _keep(self, result, **_):
+    def _keep(self, result, failed=False, **_):
         with open(os.environ["KEEP_RESULTS"], "a") as stream:
-            stream.write(json.dumps([result._host.get_name(), result._result], default=str) + "\\n")
-    v2_runner_on_ok = v2_runner_on_failed = v2_runner_on_unreachable = _keep
+            told = dict(result._result, failed=failed)  # Ansible takes it out for callbacks
+            stream.write(json.dumps([result._host.get_name(), told], default=str) + "\\n")
+    v2_runner_on_ok = v2_runner_on_unreachable = _keep
+    def v2_runner_on_failed(self, result, **_):
+        self._keep(result, True)
 """
 
 #: Copies what ssh says to a socket, and back.
