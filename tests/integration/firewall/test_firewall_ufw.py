@@ -14,6 +14,7 @@ pytestmark = pytest.mark.root
 
 def test_first(ufw: UfwHost) -> None:
     ufw.ufw("allow", "22/tcp")
+    ufw.ufw("reload")
     files, running = ufw.files(), ufw.running()
     ports = [("tcp", 50080), ("udp", 5060), ("tcp", 5060)]
     a = ufw.engine(check_mode=True, profiles=["provisioning", "sip"], networks=NETWORKS[PHONES])

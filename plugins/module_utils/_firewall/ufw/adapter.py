@@ -29,103 +29,25 @@ from ..intent import Opening
 from ..ports import nobody
 from ..steps import Steps
 from . import swap
+from .added import added, as_added
 from .cut import closing, cut_by, open_to_others
-from .rules import CHAINS, Rule, ours_in_file, profiles_text, rules_in, rules_of, sections_in
-from .swap import PREFIX, Json, Meaning
+from .rules import Rule, profiles_text, rules_in, rules_of, sections_in
+from .side import FILES, FOLDER, Change, Side, read_side
+from .swap import PREFIX, Json
 
-FOLDER = "/etc/ufw"
 PROFILES = FOLDER + "/applications.d/autoprov"
 _CONFIG = FOLDER + "/ufw.conf"
 _DEFAULTS = "/etc/default/ufw"
-_FILES = {4: FOLDER + "/user.rules", 6: FOLDER + "/user6.rules"}
-_PROGRAMS = {4: "iptables", 6: "ip6tables"}
 _WHAT = "ufw"
 _INTERFACE = re.compile(r"^[a-zA-Z0-9_\-.+,=%@]+$")
 _SETTING = re.compile(r"^(\w+)=[\"']?(\w+)[\"']?\s*$", re.MULTILINE)
 
 
 @dataclass
-class _Side:
-    """IPv4 or IPv6: ufw's file and its chain that runs."""
-
-    version: int
-    text: str = ""
-    #: The chain's rules as iptables lists them; None when ufw's are not loaded.
-    running: t.Optional[t.List[str]] = None
-
-    @property
-    def path(self) -> str:
-        return _FILES[self.version]
-
-    @property
-    def rules(self) -> t.List[Rule]:
-        """Every rule of the file."""
-        return rules_in(self.text)
-
-    @property
-    def ours(self) -> t.List[t.Tuple[Rule, str]]:
-        return ours_in_file(self.text)
-
-    @property
-    def others(self) -> t.List[Rule]:
-        mine = {rule for rule, _ in self.ours}
-        return [rule for rule in self.rules if rule not in mine]
-
-    @property
-    def kept(self) -> t.List[Meaning]:
-        """What rules of others mean that name a profile of ours."""
-        return [what for what in (rule.meaning for rule in self.others) if what is not None]
-
-
-@dataclass
-class _Change:
-    """What becomes of one side."""
-
-    side: _Side
-    wanted: t.List[Rule]
-    after: str
-
-    @property
-    def lasts(self) -> bool:
-        return self.after != self.side.text
-
-    @property
-    def runs(self) -> bool:
-        """Whether what runs has to change."""
-        if self.side.running is None:
-            return False
-        there = swap.ours_in(self.side.running, self.side.kept)
-        return sorted(what for _, _, what in there) != sorted(filter(None, (rule.meaning for rule in self.wanted)))
-
-    def chain(self, back: bool = False) -> Json:
-        """For the program that exchanges."""
-        rules: t.Sequence[t.Any] = [rule.line for rule in self.wanted]
-        if back:
-            there = swap.ours_in(self.side.running or [], self.side.kept)
-            rules = [[place, rule] for place, rule, _ in there]
-        chain, program = CHAINS[self.side.version], _PROGRAMS[self.side.version]
-        return {"program": program, "chain": chain, "rules": rules, "kept": self.side.kept}
-
-    def file(self, back: bool = False) -> Json:
-        """For the program that exchanges."""
-        old, new = (self.after, self.side.text) if back else (self.side.text, self.after)
-        ours = [lines for _, lines in self.side.ours] if back else [rule.unit for rule in self.wanted]
-        path = self.side.path
-        return {"path": path, "mode": file_mode(path, 0o640), "from": old, "to": new, "rules": ours}
-
-    def shown(self) -> str:
-        """The difference of what runs."""
-        there = swap.ours_in(self.side.running or [], self.side.kept)
-        after = "".join("%s\n" % " ".join(filter(None, rule.meaning or ())) for rule in self.wanted)
-        before = "".join("%s\n" % " ".join(filter(None, what)) for _, _, what in there)
-        return unified("%s -S %s (ours)" % (_PROGRAMS[self.side.version], CHAINS[self.side.version]), before, after)
-
-
-@dataclass
 class UfwPlan(Plan):
     """A plan with what it is to lead to."""
 
-    changes: t.List[_Change] = field(default_factory=list)
+    changes: t.List[Change] = field(default_factory=list)
     #: The file of our application profiles, before and after.
     profiles: t.Tuple[t.Optional[str], t.Optional[str]] = (None, None)
 
@@ -137,7 +59,7 @@ class Ufw(Backend):
 
     def __init__(self) -> None:
         self._settings: t.Dict[str, str] = {}
-        self._sides: t.Dict[int, _Side] = {}
+        self._sides: t.Dict[int, Side] = {}
         self._profiles: t.Optional[str] = None
 
     @classmethod
@@ -164,14 +86,9 @@ class Ufw(Backend):
             raise FirewallError("there is no ufw on this host; install ufw")
         self._settings = _settings()
         self._profiles = read_file(PROFILES)
-        for version, path in _FILES.items():
-            text = read_file(path)
-            if text is None:
-                raise FirewallError("%s is missing, which ufw keeps its rules in; `ufw reset` makes a new one" % path)
-            running = None
-            if self._active and (version == 4 or self._filters_ipv6):
-                running = swap.listed(_PROGRAMS[version], CHAINS[version])
-            self._sides[version] = _Side(version, text, running)
+        for version in FILES:
+            runs = self._active and (version == 4 or self._filters_ipv6)
+            self._sides[version] = read_side(version, runs)
 
     def plan(self, openings: t.Sequence[Opening]) -> UfwPlan:
         self._refuse(openings)
@@ -183,7 +100,7 @@ class Ufw(Backend):
             # A rule with another comment is somebody's who has taken it for his own.
             taken = {_without_comment(rule) for rule in side.others}
             wanted = [rule for rule in dict.fromkeys(wanted) if _without_comment(rule) not in taken]
-            plan.changes.append(_Change(side, wanted, _text(side, wanted)))
+            plan.changes.append(Change(side, wanted, _text(side, wanted)))
         named = {rule.dapp for side in self._sides.values() for rule in side.others if rule.dapp.startswith(PREFIX)}
         text = profiles_text(openings, {})
         sections = sections_in(self._profiles or "")
@@ -198,7 +115,7 @@ class Ufw(Backend):
         plan = t.cast("UfwPlan", plan)
         source = parse_address(connection.source)
         for change in plan.changes:
-            if source is not None and change.side.version == source.version and change.runs:
+            if source is not None and change.side.version == source.version and (change.runs or change.lasts):
                 after = rules_in(change.after)
                 return cut_by(change.side.rules, after, self._policy, connection)
         return None
@@ -215,11 +132,13 @@ class Ufw(Backend):
             done = run("ufw", "--rootdir=" + root, "--datadir=" + root, "show", "added")
         if done.returncode:
             return  # this ufw keeps its things elsewhere, and cannot be asked about a copy
-        known = set(done.stdout.split())
-        missing = sorted({rule.dapp for change in plan.changes for rule in change.wanted} - known)
-        refused = [line for line in done.stderr.splitlines() if "Skipping" in line and PREFIX in line]
-        if missing or refused:
-            raise FirewallError("ufw would pass over %s: %s" % (", ".join(missing) or "a rule", "; ".join(refused)))
+        wanted = {as_added(rule) for change in plan.changes for rule in change.wanted}
+        found = added(done.stdout)
+        if found != wanted:
+            raise FirewallError(
+                "ufw would read the change in another way than meant (`ufw show added`): without %s, with %s. %s"
+                % (_listed(wanted - found), _listed(found - wanted), " ".join(done.stderr.split()))
+            )
 
     def verify(self, plan: Plan) -> None:
         again = Ufw()
@@ -294,7 +213,7 @@ class Ufw(Backend):
         plan.notes = list(dict.fromkeys(plan.notes))
 
 
-def _text(side: _Side, wanted: t.Sequence[Rule]) -> str:
+def _text(side: Side, wanted: t.Sequence[Rule]) -> str:
     """The file of a side with these rules of ours; as it is when they are there in whatever order."""
     if sorted(rule.said for rule, _ in side.ours) == sorted(rule.said for rule in wanted):
         return side.text
@@ -302,6 +221,10 @@ def _text(side: _Side, wanted: t.Sequence[Rule]) -> str:
         return swap.put_in(side.text, [rule.unit for rule in wanted])
     except ValueError as exc:
         raise FirewallError("%s: %s; `ufw reset` makes a new one" % (side.path, exc)) from exc
+
+
+def _listed(items: t.Iterable[t.Tuple[str, ...]]) -> str:
+    return ", ".join(sorted(" ".join(item) for item in items)) or "nothing"
 
 
 def _without_comment(rule: Rule) -> t.Tuple[str, ...]:
