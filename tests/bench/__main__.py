@@ -6,15 +6,16 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import claims, dhcp_gap, phone_files, phones_module
+from tests.bench import claims, dhcp_gap, firewall_ports, phone_files, phones_module
 
 if __name__ == "__main__":
-    wanted = sys.argv[1:] or ["phone_files", "phones_module", "claims", "dhcp_gap"]
+    wanted = sys.argv[1:] or ["phone_files", "phones_module", "claims", "dhcp_gap", "firewall_ports"]
     for name, benchmark in (
         ("phone_files", phone_files.run),
         ("phones_module", phones_module.run),
         ("claims", claims.run),
         ("dhcp_gap", dhcp_gap.run),
+        ("firewall_ports", firewall_ports.run),
     ):
         if name in wanted:
             benchmark()

@@ -34,6 +34,7 @@ VARIABLES = {
     "ansible_python_interpreter": "/usr/bin/python3",
     "ansible_become": False,
     "site_dhcp": False,
+    "site_firewall": False,
     "provisioning_public_host": "198.18.9.1",
     "provisioning_wheelhouse": str(WHEELHOUSE),
     "provisioning_phones": [SNOM],

@@ -19,7 +19,7 @@ from tests.integration.collection.conftest import REPOSITORY
 ROLE = REPOSITORY / "roles" / "provisioning"
 KEA = {"kind": "kea", "path": "/var/lib/kea/kea-leases4.csv"}
 DNSMASQ = {"kind": "dnsmasq", "path": "/var/lib/misc/dnsmasq.leases"}
-FILES = ("autoprovd.toml", "autoprovd.service", "runit-run")
+FILES = ("autoprovd.toml", "autoprovd.service", "runit-run", "autoprovd-ban-set.service")
 
 
 def written(folder: Path, **variables: Any) -> tuple[config.Config, str, str]:
@@ -51,7 +51,7 @@ def written(folder: Path, **variables: Any) -> tuple[config.Config, str, str]:
     command = [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", folder / "play.yml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    unit, script = ((folder / name).read_text() for name in FILES[1:])
+    unit, script = ((folder / name).read_text() for name in FILES[1:3])
     return config.load(folder / "autoprovd.toml"), unit, script
 
 
@@ -86,3 +86,29 @@ def test_the_service_may_read_leases(tmp_path: Path, files: list[dict[str, str]]
     ]
     assert ("SupplementaryGroups=" + " ".join(groups) in unit) is bool(groups)
     assert f"chpst -u {':'.join(['autoprov', 'autoprov', *groups])} -c 0" in script
+
+
+def test_nobody_is_banned_in_the_kernel_unless_asked_for(tmp_path: Path) -> None:
+    made, _unit, _script = written(tmp_path)
+    assert made.limits == config.Limits()
+
+
+def test_limits_reach_the_service_and_the_helper_drops_at_all_ports_of_phones(tmp_path: Path) -> None:
+    made, _unit, _script = written(
+        tmp_path,
+        provisioning_limits_guesses=7,
+        provisioning_limits_forget_seconds=60,
+        provisioning_limits_first_ban_seconds=10,
+        provisioning_limits_longest_ban_seconds=20,
+        provisioning_limits_allow=["198.18.5.0/24", "2001:db8::1"],
+        provisioning_limits_in_kernel=True,
+        provisioning_http_listen=["0.0.0.0:50080", "[::]:50080"],
+        provisioning_client_ca="-----BEGIN CERTIFICATE-----",
+    )
+    assert made.limits == config.Limits(
+        guesses=7, forget_seconds=60, first_ban_seconds=10, longest_ban_seconds=20,
+        allow=("198.18.5.0/24", "2001:db8::1"), kernel_file=Path("/run/autoprov/bans"),
+    )  # fmt: skip
+    helper = (tmp_path / "autoprovd-ban-set.service").read_text()
+    assert "autoprovd.ban_set --ports 50080,50081,50083\n" in helper
+    assert "StandardInput=file:/run/autoprov/bans\n" in helper

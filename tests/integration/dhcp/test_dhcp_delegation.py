@@ -54,6 +54,7 @@ def test_another_host_is_told(network: KeaSite, machine: Machine, appliance: Mac
     box = {
         "machine_pid": int(appliance.first),
         "site_provisioning": False,
+        "site_firewall": False,
         "provisioning_public_host": "198.18.0.9",
         "dhcp_host": "router",
         "dhcp_probe": "required",

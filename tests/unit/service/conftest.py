@@ -19,6 +19,7 @@ import httpx
 import pytest
 from sqlalchemy import Connection
 
+from autoprovd.bans import Bans
 from autoprovd.clock import Clock
 from autoprovd.directory import Directory
 from autoprovd.firmware.rollouts import Rollouts
@@ -163,9 +164,18 @@ class Box:
         self.overview = Overview(self.store, self.keyring, self.directory, self.rollouts)
         self.tokens = Tokens(self.store, self.keyring)
         self.neighbours = WrittenNeighbours()
-        self.phone_files = phones.PhoneFiles(self.directory, self.release, self.clock, self.neighbours)
+        self.bans = Bans(clock=self.clock.boot, wall=self.clock.wall)
+        self.phone_files = phones.PhoneFiles(self.directory, self.release, self.clock, self.neighbours, bans=self.bans)
         self.parts = Parts(
-            self.store, self.keyring, self.release, self.site, self.overview, self.tokens, self.keys, self.rollouts
+            self.store,
+            self.keyring,
+            self.release,
+            self.site,
+            self.overview,
+            self.tokens,
+            self.keys,
+            self.rollouts,
+            self.bans,
         )
 
     async def get(

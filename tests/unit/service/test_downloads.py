@@ -164,7 +164,12 @@ def test_nothing_else_is_served(start: Start, folder: Path, tmp_path: Path) -> N
         "",
         "snomD785.bin/", "snomD785.bin%00.txt", "%2fetc%2fpasswd",
     ]  # fmt: skip
-    for path in (*(f"/firmware/snom/10.1.184.15/{name}" for name in paths), "/firmware/", "/firmware/other.json", "/firmware/../secret"):
+    for path in (
+        *(f"/firmware/snom/10.1.184.15/{name}" for name in paths),
+        "/firmware/",
+        "/firmware/other.json",
+        "/firmware/../secret",
+    ):
         answer = client.get(path)
         assert (answer.status_code, "password" in answer.text) == (404, False), path
 

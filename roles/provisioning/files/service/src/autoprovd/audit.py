@@ -34,7 +34,8 @@ class Event:
     """Something worth remembering for good.
 
     ``name`` is one of: created, updated, removed, armed, released, repeated, lent, returned, refused, suspect,
-    rekeyed, confirmed, revoked, sealed, shredded, resealed, settings, token, read, catalogue, rollout, offered, lost.
+    rekeyed, confirmed, revoked, sealed, shredded, resealed, settings, token, read, catalogue, rollout, offered, lost,
+    banned, lifted.
     """
 
     name: str

@@ -20,6 +20,7 @@ from autoprovd.appliance import console as _console
 from autoprovd.appliance import pass_appliance as _appliance
 from autoprovd.appliance import print_json as _print_json
 from autoprovd.appliance import tell_refusal as _tell_refusal
+from autoprovd.cli_bans import ban
 from autoprovd.cli_firmware import firmware
 from autoprovd.cli_records import audit, key
 from autoprovd.cli_rollout import rollout
@@ -225,6 +226,7 @@ def seal(appliance: _Appliance, as_json: bool) -> None:
 
 
 commands.add_command(audit)
+commands.add_command(ban)
 commands.add_command(firmware)
 commands.add_command(key)
 commands.add_command(rollout)

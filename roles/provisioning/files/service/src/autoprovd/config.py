@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -37,7 +38,17 @@ def _listen(addresses: tuple[str, ...]) -> tuple[str, ...]:
     return addresses
 
 
+def _networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    for text in networks:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is not a network such as 198.18.5.0/24, nor an address") from None
+    return networks
+
+
 Addresses = Annotated[tuple[str, ...], AfterValidator(_listen)]
+Networks = Annotated[tuple[str, ...], AfterValidator(_networks)]
 
 
 class Database(BaseModel):
@@ -116,6 +127,32 @@ class Firmware(BaseModel):
     """More than these wait for their turn."""
 
 
+class Limits(BaseModel):
+    """How often a source may ask for what is not here, before it is banned; a source is an IPv6 /64."""
+
+    model_config = _STRICT
+    guesses: Annotated[int, Field(ge=0, le=1000)] = 30
+    """MAC addresses and files no phone here has, of one source; 0 bans nobody."""
+    forget_seconds: Annotated[float, Field(ge=1, le=30 * 86400)] = 3600
+    """Within which as many are forgotten again, drop by drop."""
+    first_ban_seconds: Annotated[float, Field(ge=1, le=30 * 86400)] = 300
+    """Each further ban lasts twice as long as the one before."""
+    longest_ban_seconds: Annotated[float, Field(ge=1, le=30 * 86400)] = 86400
+    """And so long without a ban makes the next one the first again."""
+    allow: Networks = ()
+    """Who is never banned."""
+    state_file: Path | None = None
+    """Where bans outlive the service; beside the witness unless given."""
+    kernel_file: Path | None = None
+    """Where bans are written for ``autoprovd.ban_set``, which hands them to the kernel; not written unless given."""
+
+    @model_validator(mode="after")
+    def _grows(self) -> Limits:
+        if self.first_ban_seconds > self.longest_ban_seconds:
+            raise ValueError("first_ban_seconds is more than longest_ban_seconds; a ban grows")
+        return self
+
+
 class Log(BaseModel):
     """How much is logged."""
 
@@ -133,6 +170,7 @@ class Config(BaseModel):
     tls: Tls = Tls()
     identity: Identity = Identity()
     firmware: Firmware = Firmware()
+    limits: Limits = Limits()
     log: Log = Log()
 
     @model_validator(mode="after")

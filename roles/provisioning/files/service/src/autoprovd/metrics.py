@@ -37,6 +37,11 @@ rollout_phones = Gauge(
     ["rollout", "state"],
     registry=registry,
 )
+guesses = Counter(
+    "autoprov_guesses_total", "MAC addresses and files asked for that no phone here has, each once", registry=registry
+)
+bans = Counter("autoprov_bans_total", "Bans of sources that guess, and their extensions", registry=registry)
+banned_sources = Gauge("autoprov_banned_sources", "Sources that are banned now", registry=registry)
 phones = Gauge("autoprov_phones", "Phones of this site", registry=registry)
 
 

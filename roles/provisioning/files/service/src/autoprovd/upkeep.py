@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from autoprovd import audit, log
+from autoprovd.bans import Bans
 from autoprovd.config import Config
 from autoprovd.directory import Directory
 from autoprovd.faults import Refused
@@ -25,13 +26,21 @@ class Upkeep:
     """The regular work of a service, off the event loop; what fails is logged and tried again."""
 
     def __init__(
-        self, config: Config, store: Store, directory: Directory, release: Release, keys: Keys, rollouts: Rollouts
+        self,
+        config: Config,
+        store: Store,
+        directory: Directory,
+        release: Release,
+        keys: Keys,
+        rollouts: Rollouts,
+        bans: Bans,
     ) -> None:
         self._store = store
         self._directory = directory
         self._release = release
         self._keys = keys
         self._rollouts = rollouts
+        self._bans = bans
         self._url = config.database.url
         self._told_head = START
         self._wake = asyncio.Event()
@@ -55,6 +64,7 @@ class Upkeep:
         """Look after the database and the time every few seconds until cancelled."""
         while True:
             await asyncio.sleep(_ATTEND_SECONDS)
+            await asyncio.to_thread(lambda: self._try("bans not written", self._bans.save))
             with suppress(Refused):  # a hindrance was logged when it arose
                 await asyncio.to_thread(self._store.attend)
                 await asyncio.to_thread(lambda: self._try("time not written down", self._release.tick))
@@ -75,6 +85,7 @@ class Upkeep:
     def end(self) -> None:
         """The same for the last time; blocks."""
         self._keys.end()
+        self._try("bans not written", lambda: self._bans.save(at_once=True))
         self._try("refusals not written", lambda: self._release.tally.flush(everything=True))
         self.save()
 

@@ -39,6 +39,18 @@ def agent_of(user_agent: str) -> Agent | None:
     return None
 
 
+def is_shared_file(name: str) -> bool:
+    """Whether many phones ask for a file of that name (in lower case), so that it names none of them."""
+    return any(vendor.shared_files.fullmatch(name) for vendor in VENDORS.values())
+
+
+def proves_by_label(agent: Agent) -> bool:
+    """Whether a phone that says this of itself is asked for the ID of its label, in whatever folder."""
+    vendor = VENDORS[agent.vendor]
+    model = vendor.model(agent.model)
+    return model is not None and model.family in vendor.label_proof
+
+
 def models_of(vendor: str | None, model: str | None) -> list[tuple[Vendor, Model]]:
     """All models there are, or those of a vendor, or the one of that name; empty when there is none."""
     rooms = [VENDORS[vendor]] if vendor is not None else VENDORS.values()

@@ -75,6 +75,8 @@ class Vendor(ABC):
     """By lower-case model name."""
     label_proof: frozenset[str] = frozenset()
     """Families whose phones get their secrets each time they ask, and only with the ID of their label as proof."""
+    shared_files: re.Pattern[str]
+    """Names, in lower case, that all phones of the vendor or of a model ask for: they tell nothing of who asks."""
     factory_certificates: frozenset[str] = frozenset()
     """Families whose phones leave the factory with a certificate whose common name is their MAC address."""
 

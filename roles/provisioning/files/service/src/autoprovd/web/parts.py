@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from autoprovd.bans import Bans
 from autoprovd.firmware.rollouts import Rollouts
 from autoprovd.keys import Keys
 from autoprovd.lending import Lending
@@ -28,6 +29,7 @@ class Parts:
         tokens: Tokens,
         keys: Keys | None = None,
         rollouts: Rollouts | None = None,
+        bans: Bans | None = None,
     ) -> None:
         self.store = store
         self.keyring = keyring
@@ -38,3 +40,4 @@ class Parts:
         self.tokens = tokens
         self.keys = keys or Keys(store, keyring)
         self.rollouts = rollouts or Rollouts(site)
+        self.bans = bans or Bans()

@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from autoprovd import log, metrics
+from autoprovd.bans import Bans, place_of
 from autoprovd.clock import Clock
 from autoprovd.directory import Directory, Entry, File, Request
 from autoprovd.faults import Refused
@@ -30,9 +31,10 @@ from autoprovd.model import SecretClass, parse_mac
 from autoprovd.neighbours import Neighbours
 from autoprovd.policy import Proof
 from autoprovd.release import Release
-from autoprovd.vendors import agent_of
+from autoprovd.vendors import agent_of, is_shared_file, proves_by_label
 from autoprovd.vendors.base import Agent
-from autoprovd.web import digest
+from autoprovd.web import banned, digest
+from autoprovd.web.banned import Way
 from autoprovd.web.downloads import FOLDER
 from autoprovd.web.guesses import Guesses
 from autoprovd.web.protocol import CERTIFICATE
@@ -64,6 +66,19 @@ class _Asked(NamedTuple):
     mac_in_name: str | None
     user_agent: str
     agent: Agent | None
+    guessed: str | None
+    """What counts as a guess where no such phone is here; None for what a phone asks that tells nothing of itself."""
+
+    @property
+    def in_agreement(self) -> bool:
+        """Whether file name and User-Agent name the same phone, or only one of them does."""
+        claimed = self.agent.mac if self.agent else None
+        return claimed is None or self.mac_in_name is None or claimed == self.mac_in_name
+
+    @property
+    def may_prove(self) -> bool:
+        """Whether who asks like this is asked for credentials."""
+        return self.folder == PROTECTED_FOLDER or (self.agent is not None and proves_by_label(self.agent))
 
 
 class _Outcome(NamedTuple):
@@ -86,6 +101,7 @@ class PhoneFiles:
         neighbours: Neighbours,
         leases: Leases | None = None,
         downloads: ASGIApp | None = None,
+        bans: Bans | None = None,
     ) -> None:
         self._directory = directory
         self._release = release
@@ -95,6 +111,7 @@ class PhoneFiles:
         self._downloads = downloads
         self._digest = digest.Digest()
         self._guesses = Guesses()
+        self._bans = bans or Bans()
         # Two pools, so that claims waiting for the one writer never keep a phone from its entry.
         self._readers = ThreadPoolExecutor(4, "read")
         self._claimers = ThreadPoolExecutor(4, "claim")
@@ -123,7 +140,18 @@ class PhoneFiles:
         try:
             if self._freshness is not None:
                 await self._freshness.run()
-            entry, reason = await self._identify(asked)
+            mac, reason = self._named(asked)
+            way, wait, started = Way.AS_EVER, self._bans.wait(source), 0.0
+            if wait:
+                started = time.perf_counter()
+                way = self._way(scope, headers, asked, source, mac)
+                if way is Way.ASKED:
+                    return self._challenge(scope, banned.REASON).response, "challenged"
+                if way is Way.REFUSED or (mac is None and way is not Way.AS_EVER):
+                    return await self._turn_away(scope, headers, asked, source, mac, started), "banned"
+            elif (mac is None or mac != asked.mac_in_name) and self._is_guess(asked):
+                self._guessed(source, asked)
+            entry = await self._entry(mac) if mac is not None else None
         except Refused as refusal:
             log.event("not served", 40, source=source, file=asked.name, reason=refusal.message)
             return _plain(503, "try again later", {"retry-after": "60"}), "failed"
@@ -131,13 +159,17 @@ class PhoneFiles:
             log.event("no such phone", source=source, file=asked.name, user_agent=asked.user_agent, reason=reason)
             return _plain(404, "no such file"), "unknown"
         try:
-            outcome = await self._answer(scope, headers, entry, asked, source)
+            outcome = await self._answer(scope, headers, entry, asked, source, way)
         except Refused as refusal:
             log.event("not served", 40, mac=entry.mac, source=source, file=asked.name, reason=refusal.message)
             outcome = _Outcome(_plain(503, "try again later", {"retry-after": "60"}), "failed", refusal.message)
         except Exception as failure:  # the last resort: a fault of this program, told without its text
             log.event("fault in the service", 40, failure=failure, mac=entry.mac, file=asked.name)
             outcome = _Outcome(_plain(500, "the service failed"), "failed", "a fault in the service; see its log")
+        if way is Way.JUDGED and outcome.proof < Proof.LABEL and outcome.reason != _STALE:
+            return await self._turn_away(scope, headers, asked, source, entry.mac, started), "banned"
+        if not wait and outcome.outcome in _SERVED:
+            self._bans.homes.served(entry.mac, place_of(source))
         self._directory.note(
             entry.mac,
             Request(
@@ -147,25 +179,75 @@ class PhoneFiles:
         )  # fmt: skip
         return outcome.response, outcome.outcome
 
-    async def _identify(self, asked: _Asked) -> tuple[Entry | None, str]:
-        """The phone a request is about: by the MAC in the file name, else by that in the User-Agent."""
+    def _named(self, asked: _Asked) -> tuple[str | None, str]:
+        """The phone of this site a request is about: by the MAC in the file name, else by that in the User-Agent.
+
+        Or None, and why; for one that is removed meanwhile the reason is told as well.
+        """
         if asked.folder not in _FOLDERS:
             return None, "unknown folder"
         claimed = asked.agent.mac if asked.agent else None
         mac = asked.mac_in_name
         if mac is None or not self._directory.knows(mac):
-            # Names such as y000000000096.cfg look like a MAC address, and name the model instead.
             if claimed is None or not self._directory.knows(claimed):
                 return None, "this site has no phone of that MAC address"
             mac = claimed
         elif claimed is not None and claimed != mac:
             return None, "the file name and the User-Agent name different phones"
+        return mac, "it was removed just now"
+
+    async def _entry(self, mac: str) -> Entry | None:
         entry = self._directory.entry(mac)
         if entry is None:
             entry = await asyncio.get_running_loop().run_in_executor(self._readers, self._directory.load, mac)
-        return entry, "it was removed just now"
+        return entry
 
-    async def _answer(self, scope: Scope, headers: _Headers, entry: Entry, asked: _Asked, source: str) -> _Outcome:
+    # -- who guesses --------------------------------------------------------------------------------------------------
+
+    def _is_guess(self, asked: _Asked) -> bool:
+        """Whether it names a phone, or a file, that this site does not have; which file a phone here has is its own."""
+        claimed = asked.agent.mac if asked.agent else None
+        named = asked.mac_in_name or claimed
+        return asked.guessed is not None and (named is None or not self._directory.knows(named))
+
+    def _way(self, scope: Scope, headers: _Headers, asked: _Asked, source: str, mac: str | None) -> Way:
+        """How to go on with a request of a banned source; ``mac`` is the phone it is about, if there is one."""
+        if asked.guessed is None:
+            return Way.AS_EVER  # nobody is named, and nobody is told anything
+        if asked.folder not in _FOLDERS or not asked.in_agreement:
+            return Way.REFUSED
+        certificate = scope["extensions"].get(CERTIFICATE, {}) if "extensions" in scope else {}
+        return banned.way(
+            certified=mac is not None and _certified_mac(certificate.get("common_name")) == mac,
+            may_prove=asked.may_prove,
+            answers=b"authorization" in headers,
+            at_home=mac is not None and self._bans.homes.knows(mac, place_of(source)),
+        )
+
+    async def _turn_away(
+        self, scope: Scope, headers: _Headers, asked: _Asked, source: str, mac: str | None, started: float
+    ) -> Response:
+        """The one answer for who is banned, and did not show what lets it in all the same.
+
+        It counts as a guess, whether it was right or not: else the growth of the ban would tell.
+        """
+        self._guessed(source, asked)
+        if mac is not None:
+            request = Request(time.time(), source, asked.name, asked.user_agent, "none", "banned", banned.REASON)
+            self._directory.note(mac, request)
+        if b"authorization" in headers:
+            await banned.hide_time_since(started)
+        seconds = str(int(self._bans.wait(source)) + 1)
+        return _plain(429, "too many guesses", {"retry-after": seconds})
+
+    def _guessed(self, source: str, asked: _Asked) -> None:
+        if asked.guessed is not None and self._bans.guess(source, asked.guessed, asked.user_agent):
+            place = place_of(source)
+            self._release.tally.count("banned", None, f"address:{place}", place, "guessed MAC addresses")
+
+    async def _answer(
+        self, scope: Scope, headers: _Headers, entry: Entry, asked: _Asked, source: str, way: Way
+    ) -> _Outcome:
         try:
             file = entry.files[asked.name.lower()]
         except KeyError:
@@ -191,6 +273,8 @@ class PhoneFiles:
             await self._off_loop(self._release.confirm, entry.mac, claimant)
             await self._off_loop(self._directory.forget, [entry.mac])
         hindrance = _hindrance(scope, headers, entry, asked.agent)
+        if hindrance is None and way is not Way.AS_EVER and claimant.proof <= Proof.ADDRESS:
+            hindrance = banned.REASON
         # The high water is the database's; a clock set back is caught there, when the claim is made.
         if hindrance is None and file.gaps and entry.concerns(claimant, self._clock):
             return await self._claim(entry, file, claimant)
@@ -292,7 +376,7 @@ class PhoneFiles:
                 fits = self._digest.check(credentials, scope["method"], target, passwords)
             if fits is None:
                 self._guesses.take_back(attempt)
-                return self._challenge(scope, "its nonce was used up", stale=True)
+                return self._challenge(scope, _STALE, stale=True)
             if fits and _is_user(credentials.user, entry.mac):
                 self._guesses.was_right(attempt)
                 return proof
@@ -387,6 +471,9 @@ class _Shared:
 
 _PROOF_NAMES = {proof: proof.name.lower() for proof in Proof}
 _NOTHING_ARMED = "nothing is armed for this claimant"
+_STALE = "its nonce was used up"
+_SERVED = frozenset({"released", "without secrets", "unchanged"})
+"""Outcomes that gave a phone its file."""
 _UNSEEN = "unseen:"
 _CONTRADICTED = {
     "unseen": "the source address is on this network, and the neighbour table vouches for nobody there",
@@ -417,9 +504,14 @@ def _certified_mac(common_name: str | None) -> str | None:
 def _asked(path: str, user_agent: bytes) -> _Asked:
     """Read a path and a User-Agent; both are cut, so that a stranger's can neither fill the memory nor the log."""
     folder, _slash, name = path[1:].rpartition("/")
-    in_name = _MAC_IN_NAME.search(name)
-    agent = user_agent.decode("latin-1")
-    return _Asked(folder, name, in_name.group().lower() if in_name else None, agent, agent_of(agent))
+    # Names such as y000000000096.cfg look like a MAC address, and name the model instead.
+    shared = is_shared_file(name.lower())
+    found = None if shared else _MAC_IN_NAME.search(name)
+    in_name = found.group().lower() if found else None
+    text = user_agent.decode("latin-1")
+    agent = agent_of(text)
+    guessed = in_name or (agent.mac if agent else None) or (None if shared else f"{folder}/{name}")
+    return _Asked(folder, name, in_name, text, agent, guessed)
 
 
 def _hindrance(scope: Scope, headers: _Headers, entry: Entry, agent: Agent | None) -> str | None:

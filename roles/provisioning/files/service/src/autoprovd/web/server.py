@@ -18,6 +18,7 @@ from typing import Any
 import uvicorn
 
 from autoprovd import __version__, log
+from autoprovd.bans import Bans
 from autoprovd.config import Config, parse_address
 from autoprovd.directory import Directory
 from autoprovd.faults import Refused
@@ -80,17 +81,25 @@ def serve(config: Config) -> None:
     site.on_change(directory.forget)
     rollouts = Rollouts(site)
     overview = Overview(store, keyring, directory, rollouts)
-    parts = Parts(store, keyring, release, site, overview, Tokens(store, keyring), keys, rollouts)
+    bans = _bans(config, directory)
+    parts = Parts(store, keyring, release, site, overview, Tokens(store, keyring), keys, rollouts, bans)
     leases = Leases([(file.kind, file.path) for file in config.identity.lease_files])
     downloads = Downloads(config.firmware.folder, config.firmware.downloads_at_a_time)
-    for_phones = phones.PhoneFiles(directory, release, store.clock, Neighbours(), leases, downloads)
+    for_phones = phones.PhoneFiles(directory, release, store.clock, Neighbours(), leases, downloads, bans)
     doors = _doors(config, for_phones, parts)
     log.event("started", version=__version__, count=rendered, listener=", ".join(door.name for door in doors))
     try:
-        uvicorn_loop(_run(config, doors, Upkeep(config, store, directory, release, keys, rollouts)))
+        uvicorn_loop(_run(config, doors, Upkeep(config, store, directory, release, keys, rollouts, bans)))
     finally:
         store.close()
     log.event("stopped")
+
+
+def _bans(config: Config, directory: Directory) -> Bans:
+    """The bans there were, and where phones were served so far."""
+    bans = Bans(config.limits, config.limits.state_file or config.database.witness.with_name("bans.json"))
+    bans.restore(directory.knows)
+    return bans
 
 
 def uvicorn_loop(main: Any) -> None:

@@ -45,6 +45,7 @@ class Gigaset(Vendor):
     name = "gigaset"
     title = "Gigaset"
     models = read_models(__package__)
+    shared_files = re.compile(r"provisioning\.xml")
     label_proof = frozenset(_OWN_FAMILIES)
 
     def agent(self, user_agent: str) -> Agent | None:

@@ -66,6 +66,7 @@ class Yealink(Vendor):
     name = "yealink"
     title = "Yealink"
     models = read_models(__package__)
+    shared_files = re.compile(r"y\d{12}\.(?:boot|cfg)")
     # Some phones of each family have but a certificate that is the same for all of them: it proves nothing.
     factory_certificates = frozenset({"desk", "conference", "dect"})
 
