@@ -106,7 +106,7 @@ class Phone:
         )
 
     def words(self) -> str:
-        """Fetch the words of its display, as when its language is set. Raises :class:`SiteError` when there are none."""
+        """Fetch the words of its display, as when its language is set. Raises :class:`SiteError` without any."""
         url = self._vendor.words(self.flash)
         if url is None:
             raise SiteError("its configuration names no file of its language")
