@@ -207,7 +207,7 @@ def test_firmware_goes_from_mirror_to_mirror(appliance: Appliance, tmp_path: Pat
     content = b"firmware" * 100_000
     name, digest = "snom/10.1.184.15/snomD785.bin", hashlib.sha256(content).hexdigest()
     appliance.says("mkdir -p /srv/vendor && yes firmware | tr -d '\\n' | head -c 800000 >/srv/vendor/snomD785.bin")
-    appliance.says(f"cd /srv/vendor && setsid /usr/bin/python3 -m http.server --bind 127.0.0.1 8099 >/dev/null 2>&1 &")
+    appliance.says("cd /srv/vendor && setsid /usr/bin/python3 -m http.server --bind 127.0.0.1 8099 >/dev/null 2>&1 &")
     file = {"vendor": "snom", "version": "10.1.184.15", "models": ["D785"], "size": len(content), "sha256": digest}
     url = "http://127.0.0.1:8099/snomD785.bin"
     given = {"site_firmware": True, "firmware_files": [{**file, "url": url, "insecure": True}]}
@@ -259,7 +259,8 @@ def test_firmware_goes_from_mirror_to_mirror(appliance: Appliance, tmp_path: Pat
     assert "Traceback" not in output
 
     central = {"firmware_url": "http://127.0.0.1:50080/firmware/manifest.json", "firmware_insecure_url": True}
-    status, output = appliance.configure(**central, **{**other, "firmware_folder": "/var/lib/branch"}, site_firmware=True)
+    branch = {"site_firmware": True, "firmware_folder": "/var/lib/branch", "firmware_tell": False}
+    status, output = appliance.configure(**central, **branch)
     assert status == 0, output
     assert served("/var/lib/branch") == whole
 
