@@ -182,7 +182,7 @@ def test_the_list_for_other_mirrors(start: Start) -> None:
 def test_a_few_at_a_time(start: Start) -> None:
     """The third waits for its turn, and comes to it."""
     client = start(at_a_time=2)
-    slow = [_slow(client) for _ in range(2)]
+    slow = [_slow(client, source=f"127.0.0.{number}") for number in (2, 3)]
     began = time.monotonic()
     with ThreadPoolExecutor(1) as pool:
         third = pool.submit(client.get, PATH)
@@ -195,6 +195,22 @@ def test_a_few_at_a_time(start: Start) -> None:
     slow[1].close()
 
 
+def test_who_hoards_turns_leaves_others_theirs(start: Start) -> None:
+    client = start(at_a_time=4)
+    hoarder = [_slow(client, source="127.0.0.2") for _ in range(2)]
+    waits = _slow(client, source="127.0.0.2", begins=False)
+    for _ in range(3):
+        assert client.get(PATH).content == CONTENT
+    waits.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        waits.recv(10)
+    hoarder[0].close()
+    waits.settimeout(10)
+    assert waits.recv(10).startswith(b"HTTP/1.1 2")
+    for connection in (*hoarder, waits):
+        connection.close()
+
+
 def test_who_waits_too_long_is_told_when_to_come_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "_PATIENCE_SECONDS", 0.2)
     client = start(at_a_time=1)
@@ -205,11 +221,25 @@ def test_who_waits_too_long_is_told_when_to_come_again(start: Start, monkeypatch
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_who_takes_nothing_loses_its_turn(start: Start, monkeypatch: pytest.MonkeyPatch, tls: bool) -> None:
+def test_who_takes_next_to_nothing_loses_its_turn(start: Start, monkeypatch: pytest.MonkeyPatch, tls: bool) -> None:
     monkeypatch.setattr(downloads, "_STALL_SECONDS", 1.0)
     client = start(at_a_time=1, tls=tls)
+    monkeypatch.setattr(downloads, "_LEAST", 512 * 1024)
     stalled = _slow(client, tls)
+    over = threading.Event()
+
+    def trickle() -> None:
+        while not over.wait(0.1):
+            try:
+                stalled.recv(100)
+            except OSError:
+                return
+
+    reader = threading.Thread(target=trickle)
+    reader.start()
     assert client.get(PATH).content == CONTENT
+    over.set()
+    reader.join()
     stalled.close()
 
 
@@ -228,15 +258,17 @@ def test_a_file_that_is_cut_while_it_is_sent_ends_the_connection(start: Start, f
     assert len(client.get(PATH).content) == 1_000_000
 
 
-def _slow(client: httpx.Client, tls: bool = False) -> socket.socket:
+def _slow(client: httpx.Client, tls: bool = False, source: str = "127.0.0.1", begins: bool = True) -> socket.socket:
     """A download that has begun, of somebody who reads nothing more."""
     connection: socket.socket = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.bind((source, 0))
     connection.connect(("127.0.0.1", client.base_url.port or 0))
     if tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         connection = context.wrap_socket(connection)
     connection.sendall(f"GET {PATH} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
-    assert connection.recv(10).startswith(b"HTTP/1.1 2")
+    if begins:
+        assert connection.recv(10).startswith(b"HTTP/1.1 2")
     return connection

@@ -13,6 +13,7 @@ import asyncio
 import os
 import re
 import stat
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
@@ -47,7 +48,9 @@ _TYPES = {
 _BINARY = "application/octet-stream"
 _PIECE = 512 * 1024
 _STALL_SECONDS = 30.0
-"""A phone that takes nothing for so long has gone, or keeps others from their turn."""
+"""A phone that takes next to nothing for so long has gone, or keeps others from their turn."""
+_LEAST = 128 * 1024
+"""The bytes that are more than next to nothing; over a site's poor uplink a phone still takes more."""
 _PATIENCE_SECONDS = 20.0
 """How long a download waits for its turn; phones give up after half a minute or later."""
 
@@ -57,7 +60,7 @@ class Downloads:
 
     def __init__(self, folder: Path | None, at_a_time: int) -> None:
         self._folder = folder
-        self._turns = asyncio.Semaphore(at_a_time)
+        self._turns = _Turns(at_a_time)
         self._pool = ThreadPoolExecutor(at_a_time, "download")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,8 +114,9 @@ class Downloads:
             await send(begin)
             await send({"type": "http.response.body", "body": b""})
             return
+        source = scope["client"][0] if scope.get("client") else ""
         try:
-            await asyncio.wait_for(self._turns.acquire(), _PATIENCE_SECONDS)
+            await asyncio.wait_for(self._turns.take(source), _PATIENCE_SECONDS)
         except TimeoutError:
             response = _plain(503, "too many downloads; try again later", {"retry-after": "60"})
             await response(scope, receive, send)
@@ -128,11 +132,11 @@ class Downloads:
                 await self._send_pieces(content, send)
             metrics.count_request("download")
         finally:
-            self._turns.release()
+            self._turns.give_back(source)
 
     async def _send_directly(self, transport: asyncio.Transport, content: FileRange, send: Send) -> None:
         await send({"type": "http.response.body", "body": content, "more_body": True})
-        if await send_range(transport, content, self._pool, _STALL_SECONDS):
+        if await send_range(transport, content, self._pool, _STALL_SECONDS, _LEAST):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
             transport.abort()
@@ -146,7 +150,43 @@ class Downloads:
             if not piece:  # the file was cut while it was sent; the connection ends where it should go on
                 return
             message = {"type": "http.response.body", "body": piece, "more_body": start < content.end}
-            await asyncio.wait_for(send(message), _STALL_SECONDS)
+            await asyncio.wait_for(send(message), _STALL_SECONDS * _PIECE / _LEAST)
+
+
+class _Turns:
+    """So many downloads at a time, and of one source half as many: who hoards turns leaves others theirs."""
+
+    def __init__(self, at_a_time: int) -> None:
+        self._all = asyncio.Semaphore(at_a_time)
+        self._most = max(1, at_a_time // 2)
+        self._sources: dict[str, asyncio.Semaphore] = {}
+        self._users: Counter[str] = Counter()
+
+    async def take(self, source: str) -> None:
+        """Wait for a turn, and have it until it is given back."""
+        self._users[source] += 1
+        try:
+            own = self._sources.setdefault(source, asyncio.Semaphore(self._most))
+            await own.acquire()
+            try:
+                await self._all.acquire()
+            except BaseException:
+                own.release()
+                raise
+        except BaseException:
+            self._leave(source)
+            raise
+
+    def give_back(self, source: str) -> None:
+        """The download has ended."""
+        self._all.release()
+        self._sources[source].release()
+        self._leave(source)
+
+    def _leave(self, source: str) -> None:
+        self._users[source] -= 1
+        if not self._users[source]:
+            del self._users[source], self._sources[source]
 
 
 @dataclass(frozen=True, slots=True)

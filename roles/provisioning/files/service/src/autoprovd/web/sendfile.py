@@ -33,9 +33,12 @@ class FileRange:
 
 
 async def send_range(
-    transport: asyncio.Transport, content: FileRange, pool: ThreadPoolExecutor, stall_seconds: float
+    transport: asyncio.Transport, content: FileRange, pool: ThreadPoolExecutor, stall_seconds: float, least: int
 ) -> bool:
-    """Send it behind what was written to the transport; False when the peer has gone, or stood still for so long."""
+    """Send it behind what was written to the transport; False when the peer has gone.
+
+    Or when it took fewer than ``least`` bytes in ``stall_seconds``.
+    """
     pause = 0.0
     while transport.get_write_buffer_size():
         if transport.is_closing():
@@ -47,17 +50,17 @@ async def send_range(
         return False
     descriptor = os.dup(connection.fileno())
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(pool, _send, descriptor, content, transport, stall_seconds)
+    return await loop.run_in_executor(pool, _send, descriptor, content, transport, stall_seconds, least)
 
 
-def _send(descriptor: int, content: FileRange, transport: asyncio.Transport, stall_seconds: float) -> bool:
-    offset, moved_at = content.start, time.monotonic()
+def _send(descriptor: int, content: FileRange, transport: asyncio.Transport, stall_seconds: float, least: int) -> bool:
+    offset, enough, by = content.start, content.start + least, time.monotonic() + stall_seconds
     try:
         while offset < content.end:
             try:
                 sent = os.sendfile(descriptor, content.descriptor, offset, min(_PIECE, content.end - offset))
             except BlockingIOError:
-                if transport.is_closing() or time.monotonic() - moved_at > stall_seconds:
+                if transport.is_closing() or time.monotonic() > by:
                     return False
                 waiting = select.poll()
                 waiting.register(descriptor, select.POLLOUT)
@@ -67,7 +70,9 @@ def _send(descriptor: int, content: FileRange, transport: asyncio.Transport, sta
                 return False
             if sent == 0:  # the file was cut while it was sent
                 return False
-            offset, moved_at = offset + sent, time.monotonic()
+            offset += sent
+            if offset >= enough:
+                enough, by = offset + least, time.monotonic() + stall_seconds
         return True
     finally:
         os.close(descriptor)
