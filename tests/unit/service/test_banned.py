@@ -8,6 +8,7 @@ import asyncio
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ import pytest
 
 from autoprovd import audit, metrics
 from autoprovd.web import banned
+from autoprovd.web.downloads import Downloads
 from autoprovd.web.protocol import CERTIFICATE
 
 from .conftest import SNOM, SNOM_AGENT, SNOM_FILE, YEALINK, YEALINK_AGENT, YEALINK_FILE, Box, snom, yealink
@@ -105,6 +107,20 @@ def test_what_phones_really_ask_for_is_no_guess(site: Box) -> None:
     for path, agent in asks:
         get(site, path, source=ELSEWHERE, agent=agent)
     assert site.bans.listed()["watched"] == []
+
+
+def test_a_storm_for_firmware_is_no_guess_and_a_banned_source_gets_it(site: Box, tmp_path: Path) -> None:
+    """It is public: everybody gets the same, and learns nothing of phones."""
+    (tmp_path / "yealink" / "96.87.0.15").mkdir(parents=True)
+    (tmp_path / "yealink" / "96.87.0.15" / "T54W.rom").write_bytes(b"firmware")
+    site.phone_files._downloads = Downloads(tmp_path, 8)
+    asks = ["yealink/96.87.0.15/T54W.rom", *(f"yealink/96.87.0.15/805e0c00{index:04x}.rom" for index in range(100))]
+    statuses = {get(site, f"/firmware/{name}", source=ELSEWHERE, agent=PLAIN).status_code for name in asks}
+    assert statuses == {200, 404}
+    assert site.bans.listed()["watched"] == []
+    guess(site, source=ELSEWHERE)
+    assert [get(site, f"/firmware/{name}", source=ELSEWHERE, agent=PLAIN).status_code for name in asks[:2]] == [200, 404]
+    assert get(site, f"/{UNKNOWN}.cfg", source=ELSEWHERE, agent=PLAIN).status_code == 429
 
 
 def test_to_guess_in_the_name_of_a_phone_that_is_here_is_to_guess(site: Box) -> None:
