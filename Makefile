@@ -57,7 +57,7 @@ build: $(VENV)/.ready ## The collection's tarball, into build/
 	@$(BIN)/ansible-galaxy collection build --force --output-path build
 
 bench: setup wheelhouse ## Measure the service against nginx, claims against bare transactions, 10,000 phones in one call, gaps in DHCP
-	@$(BIN)/python -m tests.bench
+	@PYTHONPATH=$(CURDIR)/collections $(BIN)/python -m tests.bench
 
 lock: ## Write the locks in requirements/ anew (needs uv); OPTIONS=--upgrade for newer versions
 	@requirements/lock $(OPTIONS)

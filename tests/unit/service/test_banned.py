@@ -119,7 +119,10 @@ def test_a_storm_for_firmware_is_no_guess_and_a_banned_source_gets_it(site: Box,
     assert statuses == {200, 404}
     assert site.bans.listed()["watched"] == []
     guess(site, source=ELSEWHERE)
-    assert [get(site, f"/firmware/{name}", source=ELSEWHERE, agent=PLAIN).status_code for name in asks[:2]] == [200, 404]
+    assert [get(site, f"/firmware/{name}", source=ELSEWHERE, agent=PLAIN).status_code for name in asks[:2]] == [
+        200,
+        404,
+    ]
     assert get(site, f"/{UNKNOWN}.cfg", source=ELSEWHERE, agent=PLAIN).status_code == 429
 
 

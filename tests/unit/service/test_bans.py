@@ -254,7 +254,7 @@ def test_whom_the_site_allows_now_is_not_banned_any_more(passing: Time, tmp_path
         '{"homes": [1]}',
         "\x00",
         "[" * 100_000,
-        '{"homes": {}, "bans": [{"source": "10.0.0.1", "until": NaN, "since": 0, "bans": 1, "guesses": 1, "last": ""}]}',
+        '{"bans": [{"source": "10.0.0.1", "until":NaN, "since": 0, "bans": 1, "guesses": 1, "last": ""}], "homes": {}}',
         '{"homes": {}, "bans": [{"source": "10.0.0.1", "until": 1e999, "since": 0, "bans": 1, "guesses": 1e999}]}',
         '{"homes": {}, "bans": [{"source": "10.0.0.1", "until": 1' + "0" * 400 + "}]}",
     ],

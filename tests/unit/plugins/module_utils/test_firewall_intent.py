@@ -109,7 +109,11 @@ def test_what_is_wrong_with_a_port_is_said(entry: dict[str, Any], text: str) -> 
 
 
 def test_all_faults_at_once() -> None:
-    ports = [{"name": "a", "port": ["70000"], "protocol": "x"}, {"name": "b", "port": ["1"]}, {"name": "b", "port": ["2"]}]
+    ports = [
+        {"name": "a", "port": ["70000"], "protocol": "x"},
+        {"name": "b", "port": ["1"]},
+        {"name": "b", "port": ["2"]},
+    ]
     found = faults(profiles=["sipp"], ports=ports, networks=["x"], admin_networks=["y"])
     assert [item.partition(":")[0] for item in found] == [
         "networks", "admin_networks", "profiles", "ports[0]", "ports[0]", "ports[2]",

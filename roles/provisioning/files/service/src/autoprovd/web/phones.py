@@ -229,8 +229,8 @@ class PhoneFiles:
     ) -> Response:
         """The one answer for who is banned, and did not show what lets it in all the same.
 
-        It counts as a guess, whether it was right or not: else the growth of the ban would tell. And it is noted whether
-        there is such a phone or not: microseconds are told apart by who asks a thousand times.
+        It counts as a guess, whether it was right or not: else the growth of the ban would tell. And it is noted,
+        whether there is such a phone or not: microseconds are told apart by who asks a thousand times.
         """
         self._guessed(source, asked)
         request = Request(time.time(), source, asked.name, asked.user_agent, "none", "banned", banned.REASON)
