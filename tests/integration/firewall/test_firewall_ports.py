@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+
+from ansible_collections.autoprov.appliance.plugins.modules import firewall_ports
 
 from .controller import USER, Controller
 from .nftables_host import NftablesHost
@@ -228,6 +231,32 @@ def test_the_role_where_there_is_no_firewall(bare_host: NftablesHost, controller
         assert "failed=0" in output
     with pytest.raises(AssertionError, match="there is no nft on this host; install nftables"):
         play_role(host, controller, firewall_backend="nftables", **named)
+
+
+def test_the_examples_of_the_module_run(any_host: WalledHost, controller: Controller) -> None:
+    """As they stand in its documentation: each is made, and once more in check mode it changes nothing."""
+    host = any_host
+    controller.manage("box", host)
+    if host.backend == "firewalld":
+        host.do("firewall-cmd", "--permanent", "--new-zone=voice")
+        host.do("firewall-cmd", "--reload")
+    before = host.rules()
+    tasks = [
+        task
+        for task in yaml.safe_load(firewall_ports.EXAMPLES)
+        if task["autoprov.appliance.firewall_ports"].get("backend", host.backend) == host.backend
+    ]
+    assert len(tasks) == (4 if host.backend == "firewalld" else 3)
+    play = {"hosts": "all", "gather_facts": False}
+    twice = [
+        copy
+        for task in tasks
+        for copy in (task, task | {"check_mode": True, "failed_when": "again is changed", "register": "again"})
+    ]
+    output = controller.play([{**play, "tasks": twice}])
+    assert "failed=0" in output, output
+    assert f"changed={len(tasks)} " in output, output
+    assert host.rules() == before
 
 
 def test_one_change_at_a_time(tmp_path: Path) -> None:
