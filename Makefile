@@ -56,8 +56,8 @@ build: $(VENV)/.ready ## The collection's tarball, into build/
 	@mkdir -p build
 	@$(BIN)/ansible-galaxy collection build --force --output-path build
 
-bench: setup wheelhouse ## Measure the service against nginx, claims against bare transactions, 10,000 phones in one call, gaps in DHCP
-	@PYTHONPATH=$(CURDIR)/collections $(BIN)/python -m tests.bench
+bench: setup wheelhouse ## Measure everything beside a peer or a physical limit; ONLY="firmware claims" measures less
+	@PYTHONPATH=collections $(BIN)/python -m tests.bench $(ONLY)
 
 lock: ## Write the locks in requirements/ anew (needs uv); OPTIONS=--upgrade for newer versions
 	@requirements/lock $(OPTIONS)

@@ -105,6 +105,16 @@ class Phone:
             function_keys=sum(1 for name in settings if re.fullmatch(self._vendor.function_keys, name)),
         )
 
+    def words(self) -> str:
+        """Fetch the words of its display, as when its language is set. Raises :class:`SiteError` without any."""
+        url = self._vendor.words(self.flash)
+        if url is None:
+            raise SiteError("its configuration names no file of its language")
+        response = self._fetch(url)
+        if response.status != 200:
+            raise SiteError(f"{url}: {response.status}")
+        return response.body
+
     def register(self) -> str:
         """Register the first account: the registrar's answer. Raises :class:`SiteError` when it is refused."""
         try:

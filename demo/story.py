@@ -6,16 +6,20 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
+from pathlib import Path
 from typing import Any
 
 from demo import pbx
 from demo.integrator import REPOSITORY, Integrator
 from demo.phone import Configuration, Label, Phone
-from demo.site import HERE, Machine, Site, left_behind
+from demo.site import HERE, Host, Machine, Site, left_behind
 from demo.table import Action, Progress, Step, StepError
 from demo.web import fetch
 
 APPLIANCE, REGISTRAR, CONTROLLER, STRANGER = "198.18.0.1", "198.18.0.5", "198.18.0.9", "198.18.0.13"
+MAKERS = "198.18.0.21"
+"""Where the phones' makers have their files: a web server, since the site has no internet."""
 STRANGER_MAC = "02:00:00:00:00:66"
 FOLDER = f"http://{APPLIANCE}:50080/"
 """Where every provisioning address of this site begins."""
@@ -24,6 +28,14 @@ SNOM = Label("snom", "D785", "000413922d24")
 YEALINK = Label("yealink", "T54W", "805e0c123456")
 GIGASET = Label("gigaset", "N670", "7c2f80e0d605", label_id="A1B2")
 PHONES = (SNOM, YEALINK, GIGASET)
+GUESTS = (
+    Label("snom", "D735", "000413a0000e"),
+    Label("yealink", "T54W", "805e0ca0000f"),
+    Label("snom", "D713", "000413a00010"),
+)
+"""Phones without an account, in rooms of guests from elsewhere."""
+LANGUAGES = dict(zip((SNOM, YEALINK, *GUESTS), ("de", "fr", "en", "it", "es"), strict=True))
+"""As inventory/group_vars says."""
 URL_OPTION = {SNOM: 66, YEALINK: 66, GIGASET: 114}
 FILE = {
     SNOM: f"snom{SNOM.model}-{SNOM.mac.upper()}.htm",
@@ -53,9 +65,10 @@ class Story:
     def steps(self) -> list[Step]:
         """Everything that happens, in order."""
         return [
-            Step("site", "set up", "2 machines, 5 other hosts", self._set_up, essential=True),
+            Step("site", "set up", "2 machines, 9 other hosts", self._set_up, essential=True),
             Step("integrator", "playbook site.yml", "no task fails", self._play(PLAYBOOK), essential=True),
             *(step for label in PHONES for step in self._first_boot(label)),
+            Step("5 phones", "words of the display", " ".join(LANGUAGES.values()), self._words),
             Step("registrar", "who is registered", " ".join(USERS.values()), self._registered),
             Step(SNOM.title, "asks again", "401→200, no password, all else", self._refresh(SNOM)),
             Step(YEALINK.title, "asks again", "401→200, no password, all else", self._refresh(YEALINK)),
@@ -87,8 +100,11 @@ class Story:
         pbx.install(self._machine("registrar"))
         controller = site.add_host("controller", address=f"{CONTROLLER}/24")
         site.add_host("stranger", mac=STRANGER_MAC, address=f"{STRANGER}/24")
+        _publish(site.add_host("makers", address=f"{MAKERS}/24"))
         for label in PHONES:
             self._phones[label] = Phone(site.add_host(label.vendor, mac=label.mac_colons), label)
+        for number, label in enumerate(GUESTS, 1):
+            self._phones[label] = Phone(site.add_host(f"guest{number}", mac=label.mac_colons), label)
         values = {name: {"machine_pid": host.pid} for name, host in site.hosts.items() if isinstance(host, Machine)}
         common = {"demo_api_token": secrets.token_urlsafe(32), "demo_directory": str(controller.directory)}
         self._integrator = Integrator(controller, values, common)
@@ -108,6 +124,17 @@ class Story:
         machine = self.site.hosts[name]
         assert isinstance(machine, Machine)
         return machine
+
+    def _words(self, progress: Progress) -> str:
+        seen = []
+        for label in LANGUAGES:
+            phone = self._phones[label]
+            if label in GUESTS:
+                progress(f"{label.title} boots")
+                phone.power_on()
+                phone.provision()
+            seen.append(phone.words().removeprefix(f"{label.vendor} ").strip())
+        return _require(seen == list(LANGUAGES.values()), " ".join(seen))
 
     def _registered(self, progress: Progress) -> str:
         seen = " ".join(pbx.registered(self._machine("registrar"))) or "nobody"
@@ -245,6 +272,25 @@ class Story:
     def _leak_in(self, label: Label, body: str) -> str:
         """What a body holds of the phone's secrets, searched for as plain text."""
         return "A PASSWORD" if any(secret in body for secret in self._secrets[label]) else "no password"
+
+
+def _publish(makers: Host) -> None:
+    """A file of words for each vendor and language, as small as can be; the mirror fetches them from there."""
+    for label, language in LANGUAGES.items():
+        file = makers.directory / "www" / label.vendor / f"{language}.xml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{label.vendor} {language}\n", "utf-8")
+    serve: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "http.server",
+        "--bind",
+        MAKERS,
+        "--directory",
+        makers.directory / "www",
+        "80",
+    ]
+    makers.start(serve, makers.directory / "http.log")
 
 
 def _require(as_expected: bool, seen: str) -> str:

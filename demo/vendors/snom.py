@@ -17,7 +17,8 @@ _KEYS = {
     *("blf", "button", "conference", "dest", "dtmf", "icom", "keyevent", "line", "multicast", "none", "orbit"),
     *("presence", "record", "redirect", "speed", "transfer", "url"),
 }
-_SECTIONS = frozenset({"functionKeys", "tbook", "gui-languages", "web-languages", "firmware-settings"})
+_LANGUAGES = frozenset({"gui-languages", "web-languages"})
+_SECTIONS = frozenset({"tbook", "firmware-settings"})
 
 
 def _boot(server: str, model: str, mac: str) -> Boot:
@@ -55,6 +56,11 @@ def _settings(root: ElementTree.Element, url: str) -> Settings:
                 kind = (item.text or "").split(" ", 1)[0]
                 if kind not in _KEYS:
                     raise UnreadableError(f"{url}: a Snom knows no function key of type {kind!r}")
+        elif section.tag in _LANGUAGES:
+            files = {f"{section.tag}[{item.attrib['name']}]": item.attrib["url"] for item in section.iter("language")}
+            if len(files) != len(section):
+                raise UnreadableError(f"{url}: <{section.tag}> holds <language> elements, each name once")
+            settings |= files
         elif section.tag not in _SECTIONS:
             raise UnreadableError(f"{url}: a Snom knows no section <{section.tag}>")
     return settings
@@ -113,4 +119,5 @@ SNOM = Vendor(
     beside_secrets=frozenset({"admin_mode", "http_user", "http_client_user", "setting_server"}),
     provisioning_user="http_client_user",
     function_keys=r"fkey\[\d+\]",
+    words=lambda flash: flash.get(f"gui-languages[{flash.get('language')}]"),
 )

@@ -103,4 +103,5 @@ YEALINK = Vendor(
     ),
     provisioning_user="static.auto_provision.server.username",
     function_keys=r"linekey\.\d+\.type",
+    words=lambda flash: flash.get("gui_lang.url"),
 )

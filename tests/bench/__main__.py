@@ -6,16 +6,17 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import claims, dhcp_gap, firewall_ports, phone_files, phones_module
+from tests.bench import claims, dhcp_gap, firewall_ports, firmware, phone_files, phones_module
 
 if __name__ == "__main__":
-    wanted = sys.argv[1:] or ["phone_files", "phones_module", "claims", "dhcp_gap", "firewall_ports"]
+    wanted = sys.argv[1:] or ["phone_files", "phones_module", "claims", "dhcp_gap", "firewall_ports", "firmware"]
     for name, benchmark in (
         ("phone_files", phone_files.run),
         ("phones_module", phones_module.run),
         ("claims", claims.run),
         ("dhcp_gap", dhcp_gap.run),
         ("firewall_ports", firewall_ports.run),
+        ("firmware", firmware.run),
     ):
         if name in wanted:
             benchmark()

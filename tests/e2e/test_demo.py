@@ -54,6 +54,7 @@ def test_the_story_is_the_whole_one(story: dict[str, Any]) -> None:
         for title in ("DHCP", "files", "passwords", "SIP REGISTER"):
             assert (label.title, title) in told
         assert ("stranger", f"as the {label.title}") in told
+    assert ("5 phones", "words of the display") in told
     assert told[-1] == ("site", "taken down")
     assert len(told) >= 30
 

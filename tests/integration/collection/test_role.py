@@ -8,6 +8,7 @@ Molecule covers systemd. The machine is that of the demo: namespaces with a copy
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -196,6 +197,72 @@ def test_a_backup_comes_back_sealed(appliance: Appliance, tmp_path: Path) -> Non
     assert status == 2
     assert "holds no database.backup" in output
     assert json.loads(appliance.says("autoprov phones --json"))
+
+
+@pytest.mark.root
+def test_firmware_goes_from_mirror_to_mirror(appliance: Appliance, tmp_path: Path) -> None:
+    """The role ``firmware``, and what it mirrored carried to a site without internet, and fetched by another site."""
+    status, output = appliance.configure()
+    assert status == 0, output
+    content = b"firmware" * 100_000
+    name, digest = "snom/10.1.184.15/snomD785.bin", hashlib.sha256(content).hexdigest()
+    appliance.says("mkdir -p /srv/vendor && yes firmware | tr -d '\\n' | head -c 800000 >/srv/vendor/snomD785.bin")
+    appliance.says("cd /srv/vendor && setsid /usr/bin/python3 -m http.server --bind 127.0.0.1 8099 >/dev/null 2>&1 &")
+    file = {"vendor": "snom", "version": "10.1.184.15", "models": ["D785"], "size": len(content), "sha256": digest}
+    url = "http://127.0.0.1:8099/snomD785.bin"
+    given = {"site_firmware": True, "firmware_files": [{**file, "url": url, "insecure": True}]}
+
+    def served(folder: str) -> str:
+        return appliance.says(f"cd {folder}/current/files && sha256sum {name} && stat -c %U {name}")
+
+    whole = f"{digest}  {name}\nautoprov-firmware\n"
+    status, output = appliance.configure("--check", **given)
+    assert status == 0, output
+    assert "All files would be new" in output
+    status, output = appliance.configure(**given)
+    assert status == 0, output
+    assert served("/var/lib/autoprov-firmware") == whole
+    fetched = f"curl -fsS http://127.0.0.1:50080/firmware/{name} | sha256sum"
+    assert appliance.says(fetched) == f"{digest}  -\n"
+    appliance.says("rm /srv/vendor/snomD785.bin")
+    for arguments in ((), ("--check",)):
+        status, output = appliance.configure(*arguments, **given)
+        assert (status, changed(output)) == (0, 0), output
+
+    status, output = appliance.play("firmware_export.yml", "--check", firmware_export_directory=str(tmp_path))
+    assert (status, list(tmp_path.iterdir())) == (0, []), output
+    status, output = appliance.play("firmware_export.yml", firmware_export_directory=str(tmp_path))
+    assert status == 0, output
+    assert appliance.says("ls -d /tmp/autoprov-firmware-* 2>/dev/null || true") == ""
+    other = {"firmware_folder": "/var/lib/other-site", "firmware_tell": False}
+    status, output = appliance.play("firmware_import.yml", **other)
+    assert status == 2
+    assert "with -e firmware_import_from=FILE" in output
+    sent = ("-e", f"firmware_import_from={tmp_path / 'box.tar'}")
+    status, output = appliance.play("firmware_import.yml", *sent, **other)
+    assert status == 0, output
+    assert served("/var/lib/other-site") == whole
+    for arguments in ((), ("--check",)):
+        status, output = appliance.play("firmware_import.yml", *sent, *arguments, **other)
+        assert (status, changed(output)) == (0, 0), output
+    assert appliance.says("ls -d /tmp/autoprov-firmware-* 2>/dev/null || true") == ""
+
+    status, output = appliance.play("firmware_export.yml", "-e", "firmware_export_to=/srv/firmware.tar")
+    assert status == 0, output
+    disk = ("-e", "firmware_import_disk=/srv/firmware.tar")
+    status, output = appliance.play("firmware_import.yml", *disk, **{**other, "firmware_folder": "/var/lib/third-site"})
+    assert status == 0, output
+    assert served("/var/lib/third-site") == whole
+    appliance.says("truncate -s 300000 /srv/firmware.tar")
+    status, output = appliance.play("firmware_import.yml", *disk, **{**other, "firmware_folder": "/var/lib/new-site"})
+    assert status == 2
+    assert "Traceback" not in output
+
+    central = {"firmware_url": "http://127.0.0.1:50080/firmware/manifest.json", "firmware_insecure_url": True}
+    branch = {"site_firmware": True, "firmware_folder": "/var/lib/branch", "firmware_tell": False}
+    status, output = appliance.configure(**central, **branch)
+    assert status == 0, output
+    assert served("/var/lib/branch") == whole
 
 
 def assert_the_key_is_exchanged(appliance: Appliance) -> None:

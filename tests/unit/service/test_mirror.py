@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import shutil
 import tarfile
 import threading
@@ -338,6 +339,10 @@ def test_all_faults_of_a_list_at_once() -> None:
                     entry("https://y/a.bin"),
                     entry("https://x/b.bin", models=["D999"]),
                     entry("https://x/../..", member="../etc/passwd"),
+                    entry("https://x/tlh.xml", kind="language", language="tlh"),
+                    entry("https://x/de.xml", kind="language", language="de", vendor="gigaset", models=["N670"]),
+                    entry("https://x/none.xml", kind="language"),
+                    entry("https://x/c.bin", language="de", interface="web"),
                 ],
             }
         )
@@ -352,10 +357,24 @@ def test_all_faults_of_a_list_at_once() -> None:
         "snom/10.1.184.14/a.bin stands in the list twice, first as files[5]",
         "has no model 'D999'",
         "member is a path inside the archive",
+        "files[9].language",
+        "Gigaset phones take no file for the language 'de'; leave the file out",
+        "files[11]: a language file, and no other, names its language",
+        "files[12]: a language file, and no other, names its language, and only a language file is for an interface",
         "serial",
     ):
         assert text in told, told
     assert "u:p" not in told
+
+
+def test_the_catalogue_of_the_role_is_a_manifest() -> None:
+    """And each entry says where it was read, and when."""
+    file = Path(__file__).parents[3] / "roles" / "firmware" / "files" / "catalogue.yml"
+    found = words.read(file.read_bytes(), str(file))
+    assert found.files
+    for listed in found.files:
+        assert re.search(r", read \d{4}-\d{2}-\d{2}$", listed.source or ""), listed.path
+        assert (listed.kind, listed.insecure, bool(listed.size)) == (words.Kind.FIRMWARE, False, True), listed.path
 
 
 def test_an_older_list_is_refused(store: MirrorStore, server: Hostile) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import httpx
 from rich.console import Console
 
 from autoprovd.faults import Fault, Refused
@@ -29,6 +28,8 @@ class Appliance:
 
     def ask(self, method: str, path: str, **parameters: Any) -> dict[str, Any]:
         """What a call of the API answers; ``parameters`` are those of httpx. Raises ``Refused``."""
+        import httpx  # a tenth of a second that a command which asks nobody need not take
+
         transport = httpx.HTTPTransport(uds=str(self.socket))
         given = {name: value for name, value in (parameters.pop("params", None) or {}).items() if value is not None}
         try:

@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 
 from autoprovd import __version__
 
-_BUFFER = 512 * 1024
+_BUFFER = 128 * 1024  # stays in the processor's cache while it is hashed and written
 _LOOKED_AT = 4096
 _WEB_PAGE = re.compile(
     rb"\s*(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|title)[\s>]", re.I | re.S
