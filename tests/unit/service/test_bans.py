@@ -401,8 +401,9 @@ def test_a_large_site_may_have_more_phones_that_nobody_listed(passing: Time) -> 
     for _day in range(5):
         assert not any(guess(made, 50)), "thirty, and one for each ten phones; the same again is none"
     assert guess(made, 1, first=1000) == [True]
-    for _day in range(5):
-        guess(made, 200)
+    guess(made, 31, first=2000)
+    assert made.wait(SOURCE) == 600, "once somebody was banned there, it is thirty"
+    guess(made, 300, first=3000)
     assert len(made._sources[SOURCE].seen) == 200, "more are known again, too"
     assert any(guess(made, 31, source=OTHER))
 

@@ -144,10 +144,11 @@ class Bans:
             found.total += 1
             found.last, found.user_agent = guessed[:_LONGEST_NAME], user_agent[:_LONGEST_NAME]
             found.seen.append(digest)
-            allowed = self._limits.guesses + self.homes.count(place) // _PHONES_FOR_ONE_MORE
-            if len(found.seen) > min(_MOST_SEEN, _SEEN_FOR_EACH * allowed):
+            more = self.homes.count(place) // _PHONES_FOR_ONE_MORE
+            if len(found.seen) > min(_MOST_SEEN, _SEEN_FOR_EACH * (self._limits.guesses + more)):
                 del found.seen[0]
-            if found.guesses <= allowed:
+            # Who was banned there of late was no phone that nobody listed.
+            if found.guesses <= self._limits.guesses + (0 if found.bans else more):
                 return False
             had, seconds = found.length, self._ban(place, found, now)
         if seconds <= had:
