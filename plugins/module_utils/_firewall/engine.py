@@ -18,7 +18,7 @@ from .backend import Backend, Connection, Plan
 from .errors import FirewallError
 from .firewalld.adapter import Firewalld
 from .intent import Opening
-from .nftables import Nftables
+from .nftables.adapter import Nftables
 from .ufw.adapter import Ufw
 
 #: Every adapter, in the order in which they are asked whether they rule here; a new one is one more line.
@@ -172,12 +172,12 @@ def shown(opening: Opening) -> t.Dict[str, t.Any]:
     }
 
 
-def ansible_connection(environment: t.Mapping[str, str] = os.environ) -> t.Optional[Connection]:
+def ansible_connection(environment: t.Optional[t.Mapping[str, str]] = None) -> t.Optional[Connection]:
     """The SSH connection this process came over, None when there is none.
 
     sshd sets SSH_CONNECTION. sudo and others drop it for what they start, but have it themselves.
     """
-    words = (environment.get("SSH_CONNECTION") or _said_to_parents()).split()
+    words = ((os.environ if environment is None else environment).get("SSH_CONNECTION") or _said_to_parents()).split()
     if len(words) != 4 or not words[3].isdigit():
         return None
     return Connection(source=words[0], address=words[2], port=int(words[3]))
@@ -189,7 +189,7 @@ def _said_to_parents(variable: str = "SSH_CONNECTION") -> str:
     while process > 1:
         with contextlib.suppress(OSError), open("/proc/%d/environ" % process, "rb") as stream:
             for item in stream.read().split(b"\0"):
-                name, _, value = item.partition(b"=")
+                name, _unused, value = item.partition(b"=")
                 if name == variable.encode() and value:
                     return value.decode("ascii", "replace")
         try:

@@ -58,7 +58,7 @@ def overlap(ports: t.Iterable[PortRange], wanted: PortRange) -> bool:
 
 def parse_range(text: str, protocol: str) -> t.Optional[PortRange]:
     """`5060`, `10000-20000` or `10000:20000`; None for anything else, and for protocols that are not ours."""
-    first, _, last = text.replace(":", "-").partition("-")
+    first, _unused, last = text.replace(":", "-").partition("-")
     if protocol not in (TCP, UDP) or not first.isdigit() or not (last or first).isdigit():
         return None
     return PortRange(protocol, int(first), int(last or first))

@@ -82,7 +82,7 @@ def questions(address: str, profiles: t.Sequence[str], ports: t.Sequence[str]) -
             for port in (item.first, item.last):
                 found[Question(item.protocol, port, profile.group or address)] = None
     for text in ports:
-        wanted, _, protocol = str(text).partition("/")
+        wanted, _unused, protocol = str(text).partition("/")
         try:
             for port in parse_ports(wanted):
                 found[Question(protocol or TCP, port, address)] = None
@@ -167,7 +167,7 @@ def _ask_some(
         end = time.monotonic() + timeout
         again = time.monotonic() + _RESEND
         while len(found) < len(asked) and time.monotonic() < end:
-            for key, _ in selector.select(max(0.0, min(again, end) - time.monotonic())):
+            for key, _unused in selector.select(max(0.0, min(again, end) - time.monotonic())):
                 answer = _received(asked[key.data], t.cast("socket.socket", key.fileobj))
                 if answer is not None:
                     found[key.data] = answer
@@ -249,7 +249,7 @@ def _received(question: Question, own: socket.socket) -> t.Optional[Answer]:
             return Answer(question, CLOSED, "refused (RST): nobody listens there, or a rule rejects it")
         return Answer(question, FILTERED, os.strerror(number)) if number else None
     with contextlib.suppress(OSError):
-        _, sender = own.recvfrom(2048)
+        _unused, sender = own.recvfrom(2048)
         return Answer(question, OPEN, "answered by %s" % sender[0])
     return None
 
@@ -257,12 +257,12 @@ def _received(question: Question, own: socket.socket) -> t.Optional[Answer]:
 def _icmp(own: socket.socket) -> t.Optional[t.Tuple[t.Tuple[int, int, int], str]]:
     """The ICMP error a socket has heard: origin, type and code; and who said it."""
     try:
-        _, control, _, _ = own.recvmsg(0, 1024, socket.MSG_ERRQUEUE)
+        control = own.recvmsg(0, 1024, socket.MSG_ERRQUEUE)[1]
     except OSError:
         return None
     for level, kind, data in control:
         if (level, kind) in _RECVERR.values() and len(data) >= 16:
-            _, origin, icmp_type, code = struct.unpack_from("=IBBB", data)
+            _unused, origin, icmp_type, code = struct.unpack_from("=IBBB", data)
             family = struct.unpack_from("=H", data, 16)[0] if len(data) >= 24 else 0
             who = "this host"
             if family == socket.AF_INET:

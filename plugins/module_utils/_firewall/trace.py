@@ -118,7 +118,7 @@ class Watch:
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_unused: object) -> None:
         for process in (self._owner, self._monitor):
             if process is not None:
                 process.terminate()  # which `timeout` hands on to nft

@@ -43,8 +43,6 @@ done
 mount -t tmpfs tmpfs /run
 mkdir -p /run/lock
 rm -rf /etc/systemd/system/*.wants/nftables.service /etc/nftables.d
-for p in /tmp/f1x/wrap/*; do mount --bind $p $(readlink -f /usr/sbin/$(basename $p)) 2>/dev/null || true; done
-mount --bind /tmp/f1x/wrap/nft /usr/sbin/nft
 echo ready
 exec sleep infinity
 """
@@ -52,7 +50,8 @@ exec sleep infinity
 #: Runs the engine as the module does. Told: the intent, and the request; `before` is run first (Python).
 _ENGINE = """
 import json, sys, time
-from FIREWALL import engine, errors, intent, nftables, rollback
+from FIREWALL import engine, errors, intent, rollback
+from FIREWALL.nftables import adapter as nftables
 told = json.loads(sys.argv[1])
 connection = told.pop("connection", None)
 exec(told.pop("before", ""))
@@ -232,7 +231,7 @@ import hashlib, json, os, sys
 found = {}
 for top in ("/etc", "/usr/local/lib"):
     for folder, folders, names in os.walk(top):
-        if "python3" in folder or "/ssl" in folder:
+        if "python3" in folder or "/ssl" in folder or "/containers" in folder:  # other tests make containers
             continue
         found[folder] = "folder"
         for name in names:

@@ -57,7 +57,7 @@ def cut_by(
     if not taken or any(_lets_in(state, rule, source, port) for rule in after.get(zone, [])):
         return None
     settings = state.zones.settings(zone)
-    if settings.get("target") == "ACCEPT" or any(overlap(ports, port) for _, ports in state.open_to_all(zone)):
+    if settings.get("target") == "ACCEPT" or any(overlap(ports, port) for _unused, ports in state.open_to_all(zone)):
         return None
     if TCP in settings.get("protocols", []) or settings.get("source_ports"):
         return None

@@ -13,8 +13,8 @@ import re
 import shutil
 import tempfile
 import typing as t
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
+from xml.etree import ElementTree
 
 from ..errors import FirewallError
 from ..host import read_file, run, said, unified

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import typing as t
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 
 from ..errors import FirewallError
 from ..host import has, read_file, run, said
@@ -135,7 +135,7 @@ def parse_zones(text: str) -> t.Dict[str, t.Dict[str, t.Any]]:
         if line.lstrip().startswith("rule "):
             zone.setdefault("rules_str", []).append(line.strip())
             continue
-        name, _, value = line.strip().partition(":")
+        name, _unused, value = line.strip().partition(":")
         if name == "target":
             zone["target"] = value.strip()
         elif name in _LISTS:

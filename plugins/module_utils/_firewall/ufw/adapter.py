@@ -215,7 +215,7 @@ class Ufw(Backend):
 
 def _text(side: Side, wanted: t.Sequence[Rule]) -> str:
     """The file of a side with these rules of ours; as it is when they are there in whatever order."""
-    if sorted(rule.said for rule, _ in side.ours) == sorted(rule.said for rule in wanted):
+    if sorted(rule.said for rule, _unused in side.ours) == sorted(rule.said for rule in wanted):
         return side.text
     try:
         return swap.put_in(side.text, [rule.unit for rule in wanted])

@@ -48,7 +48,7 @@ class Rule:
     @classmethod
     def parse(cls, text: str) -> t.Optional[Rule]:
         """A rule of a file, None when ufw would pass it over."""
-        head, _, comment = text.strip().partition(" comment=")
+        head, _unused, comment = text.strip().partition(" comment=")
         words = head.split()
         if not 6 <= len(words) <= 9:
             return None
@@ -121,7 +121,7 @@ class Rule:
 
 def rules_in(text: str) -> t.List[Rule]:
     """Every rule of a file of ufw's, in its order."""
-    found = [Rule.parse(said) for said, _ in units(text)]
+    found = [Rule.parse(said) for said, _unused in units(text)]
     return [rule for rule in found if rule is not None]
 
 
@@ -192,7 +192,7 @@ def rules_of(opening: Opening, version: int) -> t.List[Rule]:
             continue
         for name, items in profiles(opening).items():
             for part in items:
-                ports, _, protocol = part.partition("/")
+                ports, _unused, protocol = part.partition("/")
                 found.append(
                     Rule(
                         "allow",

@@ -46,7 +46,7 @@ class Side:
 
     @property
     def others(self) -> t.List[Rule]:
-        mine = {rule for rule, _ in self.ours}
+        mine = {rule for rule, _unused in self.ours}
         return [rule for rule in self.rules if rule not in mine]
 
     @property
@@ -73,21 +73,21 @@ class Change:
         if self.side.running is None:
             return False
         there = swap.ours_in(self.side.running, self.side.kept)
-        return sorted(what for _, _, what in there) != sorted(filter(None, (rule.meaning for rule in self.wanted)))
+        return sorted(entry[2] for entry in there) != sorted(filter(None, (r.meaning for r in self.wanted)))
 
     def chain(self, back: bool = False) -> Json:
         """For the program that exchanges."""
         rules: t.Sequence[t.Any] = [rule.line for rule in self.wanted]
         if back:
             there = swap.ours_in(self.side.running or [], self.side.kept)
-            rules = [[place, rule] for place, rule, _ in there]
+            rules = [[place, rule] for place, rule, _unused in there]
         chain, program = CHAINS[self.side.version], PROGRAMS[self.side.version]
         return {"program": program, "chain": chain, "rules": rules, "kept": self.side.kept}
 
     def file(self, back: bool = False) -> Json:
         """For the program that exchanges."""
         old, new = (self.after, self.side.text) if back else (self.side.text, self.after)
-        ours = [lines for _, lines in self.side.ours] if back else [rule.unit for rule in self.wanted]
+        ours = [lines for _unused, lines in self.side.ours] if back else [rule.unit for rule in self.wanted]
         path = self.side.path
         return {"path": path, "mode": file_mode(path, 0o640), "from": old, "to": new, "rules": ours}
 
@@ -95,7 +95,7 @@ class Change:
         """The difference of what runs."""
         there = swap.ours_in(self.side.running or [], self.side.kept)
         after = "".join("%s\n" % " ".join(filter(None, rule.meaning or ())) for rule in self.wanted)
-        before = "".join("%s\n" % " ".join(filter(None, what)) for _, _, what in there)
+        before = "".join("%s\n" % " ".join(filter(None, entry[2])) for entry in there)
         return unified("%s -S %s (ours)" % (PROGRAMS[self.side.version], CHAINS[self.side.version]), before, after)
 
 

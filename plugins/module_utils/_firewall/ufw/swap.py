@@ -142,7 +142,7 @@ def meaning(line: str) -> t.Optional[Meaning]:
     said = {"source": "", "destination": "", "interface": "", "protocol": "", "target": "", "ports": "", "app": ""}
     place = 2 if words[:1] == ["-A"] else 0
     while place < len(words):
-        word, value = words[place], [*words, ""][place + 1]
+        word, value = words[place], words[place + 1] if place + 1 < len(words) else ""
         if word in _FLAGS:
             said[_FLAGS[word]] = value
         elif word in _PORTS:
@@ -208,9 +208,9 @@ def _script(item: Json, lines: t.Sequence[str]) -> str:
     others = len(lines) - len(there)
     place = there[0][0] if there else others
     wanted = [(place, rule) if isinstance(rule, str) else (min(rule[0], others), rule[1]) for rule in item["rules"]]
-    if [(number, what) for number, _, what in there] == [(number, meaning(rule)) for number, rule in wanted]:
+    if [(number, what) for number, _unused, what in there] == [(number, meaning(rule)) for number, rule in wanted]:
         return ""
-    script = ["-D %s %s" % (chain, rule) for _, rule, _ in there]
+    script = ["-D %s %s" % (chain, entry[1]) for entry in there]
     for index, (number, rule) in enumerate(wanted):
         if number == others:
             script.append("-A %s %s" % (chain, rule))
@@ -285,4 +285,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

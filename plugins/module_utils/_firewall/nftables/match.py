@@ -12,9 +12,9 @@ import ipaddress
 import typing as t
 from dataclasses import dataclass
 
-from .intent import Network
-from .nftables_swap import Json
-from .profiles import TCP
+from ..intent import Network
+from ..profiles import TCP
+from .swap import Json
 
 NONE, SOME, ALL = 0, 1, 2
 Intervals = t.Tuple[t.Tuple[int, int], ...]
@@ -234,29 +234,35 @@ def _unknown(traffic: Traffic) -> t.Optional[int]:
     return None
 
 
+def _all(traffic: Traffic) -> t.Optional[int]:
+    return ALL
+
+
 def _none(traffic: Traffic) -> t.Optional[int]:
     return NONE
+
+
+def _share_of_ports(ports: Intervals, traffic: Traffic) -> t.Optional[int]:
+    return share_in(traffic.ports, ports)
 
 
 def _payload(what: Json, right: t.Any, lookup: Lookup) -> _Share:
     protocol, field = what.get("protocol"), what.get("field")
     if protocol in ("ip", "ip6"):
         make = {"saddr": _source, "daddr": _destination, "protocol": _protocol, "nexthdr": _protocol}.get(str(field))
-        share_of = make(right, lookup) if make is not None else _unknown
+        of_address = make(right, lookup) if make is not None else _unknown
         version = 4 if protocol == "ip" else 6
-        return lambda traffic: share_of(traffic) if traffic.version == version else NONE
+        return lambda traffic: of_address(traffic) if traffic.version == version else NONE
     if protocol not in ("tcp", "udp", "th"):
         return _none if protocol in ("icmp", "icmpv6", "igmp", "esp", "ah", "sctp", "dccp") else _unknown
-    share_of = _unknown
+    share_of: _Share = _unknown
     if field == "dport":
         matched = intervals(listed(right, lookup))
         if matched is not None:
-            ports = matched
-            lookup.ports.append(ports)
-            share_of = lambda traffic: share_in(traffic.ports, ports)  # noqa: E731
+            lookup.ports.append(matched)
+            share_of = functools.partial(_share_of_ports, matched)
     elif field == "flags":
-        flags = ALL if "syn" in (listed(right, lookup) or []) else NONE
-        share_of = lambda traffic: flags  # noqa: E731
+        share_of = _all if "syn" in (listed(right, lookup) or []) else _none
     return lambda traffic: share_of(traffic) if protocol in ("th", traffic.protocol) else NONE
 
 

@@ -25,14 +25,14 @@ import subprocess
 import typing as t
 from dataclasses import dataclass, field
 
-from . import nftables_swap
-from .errors import FirewallError
-from .intent import Opening
-from .nftables_elsewhere import Elsewhere
-from .nftables_judge import Judge
-from .nftables_rules import OwnTable
-from .nftables_ruleset import Ruleset
-from .steps import SEARCH_PATH, Steps
+from ..errors import FirewallError
+from ..intent import Opening
+from ..steps import SEARCH_PATH, Steps
+from . import swap
+from .elsewhere import Elsewhere
+from .judge import Judge
+from .rules import OwnTable
+from .ruleset import Ruleset
 
 DIRECTORY = "/etc/nftables.d"
 RULES = DIRECTORY + "/autoprov.nft"
@@ -131,14 +131,14 @@ class Lasting:
             return
         without = _BLOCK.sub("", self.before[self.config] or "")
         try:
-            nftables_swap.nft("-c", "-f", "-", stdin=without)
+            swap.nft("-c", "-f", "-", stdin=without)
         except RuntimeError as exc:
             raise FirewallError(
                 "%s cannot be loaded as it is, so nothing would be there after a restart: %s; mend it first"
                 % (self.config, exc)
             ) from exc
         try:
-            nftables_swap.nft("-c", "-f", "-", stdin="%s\n%s" % (without, self.after[RULES]))
+            swap.nft("-c", "-f", "-", stdin="%s\n%s" % (without, self.after[RULES]))
         except RuntimeError as exc:
             raise FirewallError("%s cannot be loaded with our rules: %s" % (self.config, exc)) from exc
 
@@ -188,7 +188,7 @@ def lasting(own: OwnTable, elsewhere: Elsewhere, openings: t.Sequence[Opening]) 
     elif by_unit:
         said = elsewhere.wanted(handles=False).said(own.script())
         found.after[DATA] = json.dumps(said, indent=1, sort_keys=True) + "\n"
-        found.after[PROGRAM] = inspect.getsource(nftables_swap)
+        found.after[PROGRAM] = inspect.getsource(swap)
         found.after[UNIT] = _unit()
         if found.config is not None:
             found.notes.append(
@@ -252,7 +252,7 @@ def _ruleset_of(config: str) -> t.Optional[Ruleset]:
             capture_output=True,
             text=True,
             errors="surrogateescape",
-            timeout=nftables_swap.TIMEOUT,
+            timeout=swap.TIMEOUT,
             env=dict(os.environ, PATH=SEARCH_PATH, LC_ALL="C"),
             check=True,
         )

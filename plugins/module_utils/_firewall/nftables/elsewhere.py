@@ -11,12 +11,12 @@ import typing as t
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from .intent import Opening
-from .nftables_judge import Does, Hit, Judge, Place
-from .nftables_match import ALL, Lookup, Traffic
-from .nftables_rules import Line, lines, parse, versions
-from .nftables_ruleset import Chain, Rule, Ruleset
-from .nftables_swap import ChainKey, Json, iptables_table, meaning
+from ..intent import Opening
+from .judge import Does, Hit, Judge, Place
+from .match import ALL, Lookup, Traffic
+from .rules import Line, lines, parse, versions
+from .ruleset import Chain, Rule, Ruleset
+from .swap import ChainKey, Json, iptables_table, meaning
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Tagged:
 
 
 class Wanted:
-    """What `nftables_swap` is told about rules in chains of others."""
+    """What `swap` is told about rules in chains of others."""
 
     def __init__(self, handles: bool) -> None:
         """`handles` tells it which rule exactly ours goes before: right as long as the chain is not made anew."""
@@ -89,7 +89,7 @@ class Elsewhere:
         return found
 
     def wanted(self, handles: bool = True) -> Wanted:
-        """For `nftables_swap`; without handles, where they will not be the same (another start of the host)."""
+        """For `swap`; without handles, where they will not be the same (another start of the host)."""
         found = Wanted(handles)
         for item in self.rules:
             found.add(item.chain, item.line.text(), item.place.before)
@@ -103,7 +103,7 @@ class Elsewhere:
         for chain in ruleset.chains.values():
             expected = wanted.pop(chain.key, [])
             running = running_in(ruleset, chain)
-            if Counter(line for line, _ in running) != Counter(item.line for item in expected):
+            if Counter(line for line, _unused in running) != Counter(item.line for item in expected):
                 return False
             places: t.Dict[Line, t.Tuple[int, int]] = {
                 item.line: (item.place.lowest, item.place.highest) for item in expected
@@ -118,7 +118,7 @@ class Elsewhere:
 def running_in(ruleset: Ruleset, chain: Chain) -> t.List[t.Tuple[t.Optional[Line], int]]:
     """Our rules in a chain of others: what they mean, and how many rules of others stand before them."""
 
-    lookup = Lookup(lambda name, _: ruleset.elements(chain.family, chain.table, name))
+    lookup = Lookup(lambda name, _unused: ruleset.elements(chain.family, chain.table, name))
     found: t.List[t.Tuple[t.Optional[Line], int]] = []
     before = 0
     for rule in chain.rules:
@@ -136,7 +136,7 @@ def restoring(ruleset: Ruleset) -> Wanted:
         meanings = iter(running_in(ruleset, chain))
         for index, rule in enumerate(chain.rules):
             if rule.tagged:
-                line, _ = next(meanings)
+                line, _unused = next(meanings)
                 text = line.text() if line is not None else ruleset.text(chain, rule)
                 found.add(chain, text, next((item for item in chain.rules[index:] if not item.tagged), None))
     return found

@@ -18,20 +18,20 @@ import sys
 import typing as t
 from dataclasses import dataclass, field
 
-from . import nftables_swap
-from .backend import Backend, Connection, Plan
-from .errors import FirewallError
-from .intent import Opening
-from .nftables_cut import cut_by
-from .nftables_elsewhere import Closing, Elsewhere, restoring
-from .nftables_judge import Judge
-from .nftables_lasting import Lasting, lasting, unified
-from .nftables_match import Lookup
-from .nftables_rules import HOOK, OwnTable, lines, replacing
-from .nftables_ruleset import Ruleset
-from .nftables_swap import OWN_TABLE
-from .profiles import UDP
-from .steps import SEARCH_PATH
+from ..backend import Backend, Connection, Plan
+from ..errors import FirewallError
+from ..intent import Opening
+from ..profiles import UDP
+from ..steps import SEARCH_PATH
+from . import swap
+from .cut import cut_by
+from .elsewhere import Closing, Elsewhere, restoring
+from .judge import Judge
+from .lasting import Lasting, lasting, unified
+from .match import Lookup
+from .rules import HOOK, OwnTable, lines, replacing
+from .ruleset import Ruleset
+from .swap import OWN_TABLE
 
 _WHAT = "nftables"
 
@@ -99,7 +99,7 @@ class Nftables(Backend):
         plan = t.cast("NftablesPlan", plan)
         for step in plan.now:
             try:
-                nftables_swap.swap(dict(json.loads(step.stdin), check=True))
+                swap.swap(dict(json.loads(step.stdin), check=True))
             except RuntimeError as exc:
                 raise FirewallError("nftables would refuse the change: %s" % exc) from exc
         plan.files.check()
@@ -128,9 +128,9 @@ class Nftables(Backend):
                     "%s: packets to %s come from IPv4 networks only, and none is given; give one, or leave it out"
                     % (opening.name, opening.group)
                 )
-        if openings and any(name == "firewalld" for _, name in self._ruleset.tables):
+        if openings and any(name == "firewalld" for _unused, name in self._ruleset.tables):
             faults.append("firewalld is active, and would lose what nft changes; leave backend out, or name firewalld")
-        if openings and any(name == "ufw-user-input" for _, _, name in self._ruleset.chains):
+        if openings and any(name == "ufw-user-input" for _unused, _unused, name in self._ruleset.chains):
             faults.append("ufw is active, and would lose what nft changes; leave backend out, or name ufw")
         if faults:
             raise FirewallError(*faults)
@@ -153,7 +153,7 @@ class Nftables(Backend):
 
 def _swap() -> t.List[str]:
     """The command that exchanges our rules. It carries its program, and needs nothing of this module to be left."""
-    return [sys.executable, "-I", "-c", inspect.getsource(nftables_swap)]
+    return [sys.executable, "-I", "-c", inspect.getsource(swap)]
 
 
 def _carries(ruleset: Ruleset, own: OwnTable, elsewhere: Elsewhere) -> bool:
@@ -170,7 +170,7 @@ def _own_carries(ruleset: Ruleset, own: OwnTable) -> bool:
         if chain.name == "input" and hook != HOOK:
             return False
     rules = {chain.name: chain.rules for chain in chains}
-    return own.carried_by(rules, Lookup(lambda name, _: ruleset.elements(*OWN_TABLE, name)))
+    return own.carried_by(rules, Lookup(lambda name, _unused: ruleset.elements(*OWN_TABLE, name)))
 
 
 def _own_text(ruleset: Ruleset) -> str:
@@ -178,7 +178,7 @@ def _own_text(ruleset: Ruleset) -> str:
     if OWN_TABLE not in ruleset.tables:
         return ""
     try:
-        return nftables_swap.nft("-s", "list", "table", *OWN_TABLE)
+        return swap.nft("-s", "list", "table", *OWN_TABLE)
     except RuntimeError as exc:
         raise FirewallError("our own table cannot be read: %s" % exc) from exc
 

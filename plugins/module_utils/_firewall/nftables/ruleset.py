@@ -12,9 +12,9 @@ import re
 import typing as t
 from dataclasses import dataclass, field
 
-from . import nftables_xt
-from .errors import FirewallError
-from .nftables_swap import OWN_TABLE, ChainKey, Json, has_xt, nft, read_ruleset, rules_by_chain, tagged
+from ..errors import FirewallError
+from . import xt
+from .swap import OWN_TABLE, ChainKey, Json, has_xt, nft, read_ruleset, rules_by_chain, tagged
 
 _FEW_SETS = 8
 _COUNTER = re.compile(r"counter packets \d+ bytes \d+")
@@ -143,5 +143,5 @@ def _is_own(found: t.Optional[Json]) -> bool:
 
 def _rule(item: Json) -> Rule:
     raw = list(item.get("expr", ()))
-    expr = nftables_xt.understood(raw, str(item.get("saved", ""))) if has_xt(item) else raw
+    expr = xt.understood(raw, str(item.get("saved", ""))) if has_xt(item) else raw
     return Rule(int(item["handle"]), expr, raw, str(item.get("comment") or ""), tagged(item))

@@ -16,11 +16,11 @@ import itertools
 import typing as t
 from dataclasses import dataclass, replace
 
-from .intent import Opening
-from .nftables_match import Intervals, Lookup, addresses, intervals, listed, merged
-from .nftables_ruleset import Rule
-from .nftables_swap import OWN_TABLE, Json
-from .profiles import TCP, UDP
+from ..intent import Opening
+from ..profiles import TCP, UDP
+from .match import Intervals, Lookup, addresses, intervals, listed, merged
+from .ruleset import Rule
+from .swap import OWN_TABLE, Json
 
 #: Networks of a version of IP → the name of their set.
 Sets = t.Dict[t.Tuple[int, Intervals], str]
@@ -197,7 +197,7 @@ class OwnTable:
         sets: Sets = {}
         for line in self.accepts:
             if line.senders and line.version is not None and (line.version, line.senders) not in sets:
-                number = sum(1 for version, _ in sets if version == line.version) + 1
+                number = sum(1 for version, _unused in sets if version == line.version) + 1
                 sets[(line.version, line.senders)] = "networks_%d_v%d" % (number, line.version)
         parts = []
         for (version, senders), name in sets.items():
@@ -208,7 +208,7 @@ class OwnTable:
             )
         hook, kind, priority, policy = HOOK
         head = "type %s hook %s priority filter - %d; policy %s;" % (kind, hook, -priority, policy)
-        rules = [head, *(text for text, _ in _ALWAYS), *(line.text() for line in self.jumps())]
+        rules = [head, *(text for text, _unused in _ALWAYS), *(line.text() for line in self.jumps())]
         parts.append("\tchain input {\n%s\t}\n" % "".join("\t\t%s\n" % rule for rule in rules))
         rules = [line.text(sets) for line in (*self.accepts, *self.closes)]
         parts.append("\tchain openings {\n%s\t}\n" % "".join("\t\t%s\n" % rule for rule in rules))
@@ -223,7 +223,7 @@ class OwnTable:
         """Whether the table that runs (the rules of its chains, by name) means the same."""
         if not self.accepts or set(chains) != {"input", "openings"} or len(chains["input"]) < len(_ALWAYS):
             return False
-        for (_, wanted), rule in zip(_ALWAYS, chains["input"]):  # noqa: B905 -- Python 3.8 on hosts
+        for (_unused, wanted), rule in zip(_ALWAYS, chains["input"]):  # noqa: B905 -- Python 3.8 on hosts
             if [_plain_match(part) for part in rule.expr] != [
                 _plain_match(part) for part in [*wanted, {"accept": None}]
             ]:

@@ -19,9 +19,9 @@ import enum
 import typing as t
 from dataclasses import dataclass, replace
 
-from .nftables_match import ALL, NONE, UNKNOWN, Extent, Lookup, Test, Traffic, match_test, part_test, share_in
-from .nftables_ruleset import Chain, Rule, Ruleset
-from .nftables_swap import ChainKey, Json
+from .match import ALL, NONE, UNKNOWN, Extent, Lookup, Test, Traffic, match_test, part_test, share_in
+from .ruleset import Chain, Rule, Ruleset
+from .swap import ChainKey, Json
 
 _DEEPEST = 16  # nftables allows no more jumps within jumps
 _VERDICTS = ("accept", "drop", "reject", "return", "jump", "goto", "queue", "continue")
@@ -161,7 +161,7 @@ class Judge:
         key = (chain.family, chain.table, single)
         found = self._lookups.get(key)
         if found is None:
-            found = self._lookups[key] = Lookup(lambda name, _: self.ruleset.elements(key[0], key[1], name))
+            found = self._lookups[key] = Lookup(lambda name, _unused: self.ruleset.elements(key[0], key[1], name))
             # Those who are banned may be many, and which they are is not asked: the rule protects in any case.
             unasked = Lookup(lambda name, senders: None if senders else found.elements(name, senders))
             unasked.ports = found.ports

@@ -15,13 +15,13 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from .backend import Connection
-from .nftables_elsewhere import Elsewhere, running_in
-from .nftables_judge import Judge
-from .nftables_match import Traffic
-from .nftables_rules import Line, OwnTable
-from .nftables_ruleset import Ruleset
-from .profiles import TCP
+from ..backend import Connection
+from ..profiles import TCP
+from .elsewhere import Elsewhere, running_in
+from .judge import Judge
+from .match import Traffic
+from .rules import Line, OwnTable
+from .ruleset import Ruleset
 
 
 def cut_by(ruleset: Ruleset, own: OwnTable, elsewhere: Elsewhere, connection: Connection) -> t.Optional[str]:
@@ -40,7 +40,7 @@ def cut_by(ruleset: Ruleset, own: OwnTable, elsewhere: Elsewhere, connection: Co
                 return "our own table would drop it (%s)" % line.text()
     judge = Judge(ruleset)
     for chain in ruleset.base_chains("input"):
-        before = [line for line, _ in running_in(ruleset, chain) if line is not None and _takes(line, packet)]
+        before = [line for line, _unused in running_in(ruleset, chain) if line is not None and _takes(line, packet)]
         after = [item.line for item in elsewhere.rules if item.chain is chain and _takes(item.line, packet)]
         if before and not after:
             hit = judge.surely_drops(chain, packet)
@@ -52,8 +52,8 @@ def cut_by(ruleset: Ruleset, own: OwnTable, elsewhere: Elsewhere, connection: Co
 
 def _takes(line: Line, packet: Traffic) -> bool:
     """Whether a rule of ours is about such a packet, by whichever interface it comes."""
-    ((port, _),) = packet.ports
-    ((number, _),) = packet.named
+    ((port, _unused),) = packet.ports
+    ((number, _unused),) = packet.named
     return (
         line.protocol == packet.protocol
         and line.group is None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 import typing as t
 
-from .nftables_swap import Json
+from .swap import Json
 
 Options = t.Dict[str, t.Tuple[str, bool]]  # option → value, and whether it is negated
 
@@ -65,7 +65,7 @@ def _ports(options: Options) -> t.Optional[Json]:
         return None
     ports: t.List[t.Any] = []
     for text in value.split(","):
-        first, _, last = text.partition(":")
+        first, _unused, last = text.partition(":")
         if not first.isdigit() or (last and not last.isdigit()):
             return None
         ports.append({"range": [int(first), int(last)]} if last else int(first))
@@ -88,7 +88,7 @@ def _address_range(options: Options) -> t.Optional[Json]:
     value, negated = options.get("--src-range") or ("", False)
     if not value or "--dst-range" in options:
         return None
-    first, _, last = value.partition("-")
+    first, _unused, last = value.partition("-")
     family = "ip6" if ":" in first else "ip"
     return _match({"payload": {"protocol": family, "field": "saddr"}}, [{"range": [first, last or first]}], negated)
 
