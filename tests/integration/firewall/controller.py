@@ -71,6 +71,8 @@ class Controller:
             "ansible_ssh_private_key_file": str(self._keys / "client"),
             "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
             f" -o LogLevel=ERROR -o ProxyCommand={shlex.quote(proxy)}",
+            # All have one address, each in a network of its own: by address and user, they would share a connection.
+            "ansible_control_path": f"%(directory)s/{name}",
             "ansible_python_interpreter": "/usr/bin/python3",
             "ansible_become": user != "root",
             **variables,

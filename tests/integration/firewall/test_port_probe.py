@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ STATES = ["open", "closed", "filtered", "filtered", "filtered"] * 2
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[NftablesHost]:
     NftablesHost.require()
-    made = NftablesHost(tmp_path, "app")
+    made = NftablesHost(tmp_path, f"app{os.getpid()}")
     try:
         made.build()
         (made.folder / "copies/etc/mtab").unlink(missing_ok=True)

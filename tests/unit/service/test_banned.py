@@ -8,6 +8,7 @@ import asyncio
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ import pytest
 
 from autoprovd import audit, metrics
 from autoprovd.web import banned
+from autoprovd.web.downloads import Downloads
 from autoprovd.web.protocol import CERTIFICATE
 
 from .conftest import SNOM, SNOM_AGENT, SNOM_FILE, YEALINK, YEALINK_AGENT, YEALINK_FILE, Box, snom, yealink
@@ -107,6 +109,23 @@ def test_what_phones_really_ask_for_is_no_guess(site: Box) -> None:
     assert site.bans.listed()["watched"] == []
 
 
+def test_a_storm_for_firmware_is_no_guess_and_a_banned_source_gets_it(site: Box, tmp_path: Path) -> None:
+    """It is public: everybody gets the same, and learns nothing of phones."""
+    (tmp_path / "yealink" / "96.87.0.15").mkdir(parents=True)
+    (tmp_path / "yealink" / "96.87.0.15" / "T54W.rom").write_bytes(b"firmware")
+    site.phone_files._downloads = Downloads(tmp_path, 8)
+    asks = ["yealink/96.87.0.15/T54W.rom", *(f"yealink/96.87.0.15/805e0c00{index:04x}.rom" for index in range(100))]
+    statuses = {get(site, f"/firmware/{name}", source=ELSEWHERE, agent=PLAIN).status_code for name in asks}
+    assert statuses == {200, 404}
+    assert site.bans.listed()["watched"] == []
+    guess(site, source=ELSEWHERE)
+    assert [get(site, f"/firmware/{name}", source=ELSEWHERE, agent=PLAIN).status_code for name in asks[:2]] == [
+        200,
+        404,
+    ]
+    assert get(site, f"/{UNKNOWN}.cfg", source=ELSEWHERE, agent=PLAIN).status_code == 429
+
+
 def test_to_guess_in_the_name_of_a_phone_that_is_here_is_to_guess(site: Box) -> None:
     for index in range(31):
         assert get(site, f"/00156599{index:04x}.cfg", agent=YEALINK_AGENT).status_code == 404
@@ -143,6 +162,17 @@ def test_a_ban_is_counted_logged_and_audited(site: Box) -> None:
     assert [row["detail"]["from"] for row in rows] == [NAT]
     site.clock.pass_time(301)
     assert metrics.registry.get_sample_value("autoprov_banned_sources") == 0
+
+
+def test_what_a_stranger_asks_for_cannot_command_a_terminal(site: Box) -> None:
+    get(site, "/%1b]0;pwned%07%0a%c2%9b2J.cfg", source=ELSEWHERE, agent=PLAIN)
+    (watched,) = site.bans.listed()["watched"]
+    assert watched["last"].isprintable()
+    assert "]0;pwned" in watched["last"]
+    get(site, "/%1b]0;pwned%07805e0c4d796d.cfg", source=ELSEWHERE, agent=PLAIN)
+    last = site.overview.why(YEALINK)["requests"][-1]
+    assert "pwned" in last["file"]
+    assert last["file"].isprintable()
 
 
 # -- phones behind the address of who guesses --------------------------------------------------------------------------
@@ -260,6 +290,21 @@ def test_the_time_of_a_wrong_answer_does_not_tell(site: Box) -> None:
         assert time.perf_counter() - started >= banned._FLOOR_SECONDS
 
 
+def test_the_time_of_a_refusal_does_not_tell(site: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Microseconds, told apart by who asks often enough: so what is done is the same, and counted here."""
+    guess(site)
+    calls: list[str] = []
+    for owner, name in ((site.directory, "note"), (site.bans.homes, "knows"), (site.bans, "guess")):
+        known = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *given, _do=known, _name=name: (calls.append(_name), _do(*given))[1])
+    done = []
+    for mac in (NEWCOMER, UNKNOWN):
+        calls.clear()
+        assert get(site, f"/{mac}.cfg", agent=PLAIN).status_code == 429
+        done.append(list(calls))
+    assert done[0] == done[1] == ["knows", "guess", "note"]
+
+
 def test_a_hit_while_banned_makes_no_home(site: Box) -> None:
     guess(site)
     for _again in range(3):
@@ -351,6 +396,23 @@ def test_a_whole_site_boots_behind_one_address_and_again_with_a_guesser_among_it
     again = asyncio.run(_storm(box, boots))
     assert again == first
     assert asyncio.run(_asked(box, f"/{UNKNOWN}.cfg", PLAIN)) == 429
+
+
+@pytest.mark.usefixtures("sqlite_only")
+def test_a_site_with_a_hundred_unlisted_phones_boots_behind_one_address(box: Box) -> None:
+    site = [_boot(index) for index in range(_PHONES)]
+    unlisted = {index for index in range(_PHONES) if index % 20 == 7}
+    box.site.apply_settings({"public_host": "198.18.0.1"}, False, "test")
+    listed = [phone for index, (phone, _asks) in enumerate(site) if index not in unlisted]
+    box.site.apply_phones(listed, False, False, "test")
+    box.site.revoke([_all_of(phone["mac"]) for phone in listed], False, "test")
+    boots = [asks for _phone, asks in site]
+    for first in range(0, _PHONES, 50):  # the first time, nobody is at home yet: fifty at once, and the next fifty
+        assert 429 not in asyncio.run(_storm(box, boots[first : first + 50]))
+    (watched,) = box.bans.listed()["watched"]
+    assert watched["guesses"] == pytest.approx(len(unlisted), abs=1)
+    assert 429 not in asyncio.run(_storm(box, boots)), "then all of them at once"
+    assert box.bans.wait(NAT) == 0
 
 
 def _all_of(mac: str) -> Any:

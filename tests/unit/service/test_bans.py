@@ -253,6 +253,10 @@ def test_whom_the_site_allows_now_is_not_banned_any_more(passing: Time, tmp_path
         '{"bans": 3, "homes": {}}',
         '{"homes": [1]}',
         "\x00",
+        "[" * 100_000,
+        '{"bans": [{"source": "10.0.0.1", "until":NaN, "since": 0, "bans": 1, "guesses": 1, "last": ""}], "homes": {}}',
+        '{"homes": {}, "bans": [{"source": "10.0.0.1", "until": 1e999, "since": 0, "bans": 1, "guesses": 1e999}]}',
+        '{"homes": {}, "bans": [{"source": "10.0.0.1", "until": 1' + "0" * 400 + "}]}",
     ],
 )
 def test_a_spoilt_file_does_not_keep_the_service_from_starting(passing: Time, tmp_path: Path, text: str) -> None:
@@ -262,6 +266,30 @@ def test_a_spoilt_file_does_not_keep_the_service_from_starting(passing: Time, tm
     guess(made, 31)
     made.save()
     assert json.loads((tmp_path / "bans.json").read_text())["bans"][0]["source"] == SOURCE
+
+
+def test_a_file_somebody_wrote_to_makes_neither_guesses_nor_the_list_fail(passing: Time, tmp_path: Path) -> None:
+    entry = {"source": SOURCE, "until": 1e300, "since": 1e300, "bans": -7, "guesses": -5, "last": "x" * 5000}
+    (tmp_path / "bans.json").write_text(json.dumps({"homes": {}, "bans": [entry]}))
+    made = make(passing, tmp_path / "bans.json")
+    made.restore()
+    assert made.wait(SOURCE) == 86400
+    (told,) = made.listed()["bans"]
+    assert (told["bans"], told["guesses"], len(told["last"])) == (1, 0, 60)
+    guess(made, 31)
+
+
+def test_a_ban_that_is_over_has_no_file_written_again(passing: Time, tmp_path: Path) -> None:
+    file = tmp_path / "for-kernel"
+    made = make(passing, kernel_file=str(file))
+    guess(made, 31)
+    made.save()
+    passing.now += 301
+    file.unlink()
+    for _again in range(5):
+        passing.now += 301
+        made.save()
+    assert not file.exists()
 
 
 def test_a_file_that_cannot_be_written_is_told_once_and_tried_again(passing: Time, tmp_path: Path) -> None:
@@ -352,6 +380,32 @@ def test_nobody_makes_a_phone_homeless_by_asking_in_its_name(passing: Time) -> N
     assert homes.knows("00041396d9b4", "198.18.1.1")
     assert homes.knows("00041396d9b4", "10.0.3.231"), "who came last has a place"
     assert len(homes._used["00041396d9b4"]) <= 4
+
+
+def test_phones_at_a_place_are_counted_as_they_come_and_go(passing: Time) -> None:
+    homes = Homes(passing.clock)
+    for phone in range(3):
+        for index in range(8):
+            passing.now += 7200
+            homes.served(f"00041396d9b{phone}", f"198.18.1.{index}")
+            homes.served(f"00041396d9b{phone}", "198.18.1.0")
+    places = [f"198.18.1.{index}" for index in range(8)]
+    assert [homes.count(place) for place in places] == [3, 3, 3, 0, 0, 0, 0, 3]
+    assert homes.among(places) == {"198.18.1.0", "198.18.1.1", "198.18.1.2", "198.18.1.7"}
+
+
+def test_a_large_site_may_have_more_phones_that_nobody_listed(passing: Time) -> None:
+    made = make(passing)
+    for phone in range(200):
+        made.homes.served(f"{phone:012x}", SOURCE)
+    for _day in range(5):
+        assert not any(guess(made, 50)), "thirty, and one for each ten phones; the same again is none"
+    assert guess(made, 1, first=1000) == [True]
+    guess(made, 31, first=2000)
+    assert made.wait(SOURCE) == 600, "once somebody was banned there, it is thirty"
+    guess(made, 300, first=3000)
+    assert len(made._sources[SOURCE].seen) == 200, "more are known again, too"
+    assert any(guess(made, 31, source=OTHER))
 
 
 def test_where_a_phone_is_no_more_it_is_forgotten(passing: Time) -> None:

@@ -33,6 +33,8 @@ from autoprovd.homes import Homes
 _MOST_SOURCES = 10_000
 _MOST_SEEN, _SEEN_FOR_EACH = 1000, 4
 """How many guesses of a source are known again: so many for each that is allowed, and no more than that."""
+_PHONES_FOR_ONE_MORE = 10
+"""For so many phones at home at a place, one guess more is allowed there: a large site has more phones unlisted."""
 _LONGEST_NAME = 60
 _SHOWN = 100
 _NETWORK_BITS = 64
@@ -142,9 +144,11 @@ class Bans:
             found.total += 1
             found.last, found.user_agent = guessed[:_LONGEST_NAME], user_agent[:_LONGEST_NAME]
             found.seen.append(digest)
-            if len(found.seen) > min(_MOST_SEEN, _SEEN_FOR_EACH * self._limits.guesses):
+            more = self.homes.count(place) // _PHONES_FOR_ONE_MORE
+            if len(found.seen) > min(_MOST_SEEN, _SEEN_FOR_EACH * (self._limits.guesses + more)):
                 del found.seen[0]
-            if found.guesses <= self._limits.guesses:
+            # Who was banned there of late was no phone that nobody listed.
+            if found.guesses <= self._limits.guesses + (0 if found.bans else more):
                 return False
             had, seconds = found.length, self._ban(place, found, now)
         if seconds <= had:
@@ -266,6 +270,8 @@ class Bans:
         """
         with self._lock:
             now, wall = self._clock(), self._wall()
+            for place in [place for place, found in self._banned.items() if found.until <= now]:
+                del self._banned[place]  # else nobody is banned, and files are written all the same
             unsaved, self._unsaved = self._unsaved, False
             unsaved = unsaved or (self.homes.changed and (at_once or now - self._saved_at >= _AGAIN_SECONDS))
             unexported, self._unexported = self._unexported, False
@@ -303,7 +309,7 @@ class Bans:
         if self._state_file is None:
             return
         try:
-            state = json.loads(self._state_file.read_text("utf-8"))
+            state = json.loads(self._state_file.read_text("utf-8"), parse_constant=_refuse)
             self.homes.restore(state["homes"], is_known)
             now, wall = self._clock(), self._wall()
             for entry in state["bans"][:_MOST_SOURCES]:
@@ -312,15 +318,16 @@ class Bans:
                 left = min(entry["until"] - wall, self._limits.longest_ban_seconds)
                 if self._is_allowed(source) or left <= -self._limits.longest_ban_seconds:
                     continue
-                found = _Source(now, total=int(entry["guesses"]), last=str(entry["last"]), bans=int(entry["bans"]))
-                found.since, found.until = float(entry["since"]), now + left
+                found = _Source(now, total=max(0, int(entry["guesses"])), bans=max(1, int(entry["bans"])))
+                found.last = str(entry["last"])[:_LONGEST_NAME]
+                found.since, found.until = max(0.0, min(wall, float(entry["since"]))), now + left
                 place = place_of(source)
                 self._sources[place] = found
                 if left > 0:
                     self._banned[place] = found
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             log.event("bans of before not read", 30, path=str(self._state_file), reason=type(error).__name__)
         self._unexported = True
 
@@ -337,6 +344,10 @@ class Bans:
 
     def _kernel_text(self, now: float, wall: float) -> str:
         return "".join(f"{place} {wall + left:.0f}\n" for place, left in self._exported(now).items())
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no time and no number of guesses")
 
 
 def _replace(file: Path, text: str) -> None:

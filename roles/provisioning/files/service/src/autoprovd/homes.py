@@ -27,6 +27,8 @@ class Homes:
         self._clock = clock
         self._used: dict[str, dict[str, float]] = {}
         """When a place was used, by MAC address and place, the oldest place first."""
+        self._phones_at: dict[str, int] = {}
+        """How many phones are at home at a place: asked for each guess behind a large site's address."""
         self.changed = False
         """Whether a place was added since somebody set this to False."""
 
@@ -40,24 +42,30 @@ class Homes:
             return
         if used is None and len(places) >= _MOST_OF_A_PHONE:
             idle = [known for known, at in places.items() if now - at >= _UNUSED_SECONDS]
-            for known in idle:
+            for known in idle or [next(reversed(places))]:
                 del places[known]
-            if not idle:
-                places.popitem()
+                self._left(known)
         places[place] = now
-        self.changed = self.changed or used is None
+        if used is None:
+            self._phones_at[place] = self._phones_at.get(place, 0) + 1
+            self.changed = True
+
+    def _left(self, place: str) -> None:
+        self._phones_at[place] -= 1
+        if not self._phones_at[place]:
+            del self._phones_at[place]
 
     def knows(self, mac: str, place: str) -> bool:
         """Whether the phone was served there."""
         return place in self._used.get(mac, ())
 
     def count(self, place: str) -> int:
-        """How many phones are at home there; looks at all of them."""
-        return sum(place in places for places in list(self._used.values()))
+        """How many phones are at home there."""
+        return self._phones_at.get(place, 0)
 
     def among(self, places: Collection[str]) -> set[str]:
         """Those of the places at which any phone is at home."""
-        return {place for known in list(self._used.values()) for place in list(known) if place in places}
+        return {place for place in places if place in self._phones_at}
 
     def kept(self) -> dict[str, list[str]]:
         """All places by MAC address, for :meth:`restore`."""

@@ -221,7 +221,7 @@ class PhoneFiles:
             certified=mac is not None and _certified_mac(certificate.get("common_name")) == mac,
             may_prove=asked.may_prove,
             answers=b"authorization" in headers,
-            at_home=mac is not None and self._bans.homes.knows(mac, place_of(source)),
+            at_home=self._bans.homes.knows(mac or _NOBODY, place_of(source)),
         )
 
     async def _turn_away(
@@ -229,12 +229,12 @@ class PhoneFiles:
     ) -> Response:
         """The one answer for who is banned, and did not show what lets it in all the same.
 
-        It counts as a guess, whether it was right or not: else the growth of the ban would tell.
+        It counts as a guess, whether it was right or not: else the growth of the ban would tell. And it is noted,
+        whether there is such a phone or not: microseconds are told apart by who asks a thousand times.
         """
         self._guessed(source, asked)
-        if mac is not None:
-            request = Request(time.time(), source, asked.name, asked.user_agent, "none", "banned", banned.REASON)
-            self._directory.note(mac, request)
+        request = Request(time.time(), source, asked.name, asked.user_agent, "none", "banned", banned.REASON)
+        self._directory.note(mac or _NOBODY, request)
         if b"authorization" in headers:
             await banned.hide_time_since(started)
         seconds = str(int(self._bans.wait(source)) + 1)
@@ -470,6 +470,8 @@ class _Shared:
 
 
 _PROOF_NAMES = {proof: proof.name.lower() for proof in Proof}
+_NOBODY = "nobody"
+"""What stands for a phone where none is."""
 _NOTHING_ARMED = "nothing is armed for this claimant"
 _STALE = "its nonce was used up"
 _SERVED = frozenset({"released", "without secrets", "unchanged"})
@@ -503,15 +505,20 @@ def _certified_mac(common_name: str | None) -> str | None:
 @lru_cache(maxsize=16384)
 def _asked(path: str, user_agent: bytes) -> _Asked:
     """Read a path and a User-Agent; both are cut, so that a stranger's can neither fill the memory nor the log."""
-    folder, _slash, name = path[1:].rpartition("/")
+    folder, _slash, name = _printable(path[1:]).rpartition("/")
     # Names such as y000000000096.cfg look like a MAC address, and name the model instead.
     shared = is_shared_file(name.lower())
     found = None if shared else _MAC_IN_NAME.search(name)
     in_name = found.group().lower() if found else None
-    text = user_agent.decode("latin-1")
+    text = _printable(user_agent.decode("latin-1"))
     agent = agent_of(text)
     guessed = in_name or (agent.mac if agent else None) or (None if shared else f"{folder}/{name}")
     return _Asked(folder, name, in_name, text, agent, guessed)
+
+
+def _printable(text: str) -> str:
+    """The text without what a terminal takes for a command; people look at what strangers asked for."""
+    return text if text.isprintable() else "".join(sign if sign.isprintable() else "\ufffd" for sign in text)
 
 
 def _hindrance(scope: Scope, headers: _Headers, entry: Entry, agent: Agent | None) -> str | None:
