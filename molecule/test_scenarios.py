@@ -59,7 +59,6 @@ def container_host() -> Iterator[None]:
         yield
 
 
-@pytest.mark.timeout(1200)  # with the wait for one's turn
 @pytest.mark.usefixtures("container_host")
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_scenario(scenario: str) -> None:
