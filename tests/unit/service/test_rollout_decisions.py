@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from autoprovd.directory import Sighting
 from autoprovd.firmware.catalogue import Catalogue, File
-from autoprovd.firmware.decide import Candidate, Decision, Offered, Standing, State, decide
+from autoprovd.firmware.decide import LOOK_SECONDS, Candidate, Decision, Offered, Standing, State, decide
 from autoprovd.firmware.plan import Rollout, Window, place_of, take_rollouts
 from autoprovd.vendors import VENDORS
 from tests.unit.service.vendor_phones import make
@@ -336,7 +336,18 @@ def test_one_by_one() -> None:
     assert len(first.offer) == 1
     (mac,) = first.offer
     begun = [Candidate(c.phone, c.seen, offer(NOW) if c.phone.mac == mac else None) for c in phones]
-    assert [len(decided(*begun, rollout=rollout, now=NOW + late).offer) for late in (30, 60, 130, 9999)] == [0, 1, 2, 4]
+    assert [len(decided(*begun, rollout=rollout, now=NOW + late).offer) for late in (-5, 30, 60)] == [0, 0, 1]
+
+
+@pytest.mark.parametrize(("pause", "at_once"), [(600, 1), (60, 1), (30, 1), (20, 1), (10, 3), (0.5, 60)])
+def test_an_idle_night_is_no_credit(pause: float, at_once: int) -> None:
+    """However long nobody was offered anything: what is due from one look to the next, and no more."""
+    rollout = plan(pause_seconds=pause)
+    first = phone(1, seen("10.1.184.15", at=NOW), offer(NOW, NOW + 1, done_at=NOW + 2))
+    waiting = [phone(number) for number in range(2, 102)]
+    for late in (LOOK_SECONDS * 2, 9 * HOUR, 900 * HOUR):
+        decision = decided(first, *waiting, rollout=rollout, now=NOW + max(late, pause))
+        assert len(decision.offer) == at_once
 
 
 BERLIN = "Europe/Berlin"

@@ -13,13 +13,14 @@ from autoprovd.bans import Bans
 from autoprovd.config import Config
 from autoprovd.directory import Directory
 from autoprovd.faults import Refused
+from autoprovd.firmware.decide import LOOK_SECONDS
 from autoprovd.firmware.rollouts import Rollouts
 from autoprovd.keys import Keys
 from autoprovd.release import Release
 from autoprovd.store import Store
 from autoprovd.store.witness import START
 
-_SECONDS, _ATTEND_SECONDS = 30.0, 5.0
+_ATTEND_SECONDS = 5.0
 
 
 class Upkeep:
@@ -51,7 +52,7 @@ class Upkeep:
         await asyncio.to_thread(self._reseal)
         while True:
             try:
-                await asyncio.wait_for(self._wake.wait(), _SECONDS)
+                await asyncio.wait_for(self._wake.wait(), LOOK_SECONDS)
             except TimeoutError:
                 await asyncio.to_thread(self.save)
             self._wake.clear()

@@ -18,6 +18,9 @@ from autoprovd.firmware.plan import Rollout, place_of
 from autoprovd.model import Phone
 from autoprovd.vendors import VENDORS
 
+LOOK_SECONDS = 30.0
+"""How often a service looks at its rollouts; offers that are due between two looks are made together."""
+
 
 class State(StrEnum):
     """How far a phone is."""
@@ -252,11 +255,16 @@ def _offer(
 
 
 def _due(rollout: Rollout, phones: Sequence[Candidate], now: float) -> int:
-    """How many offers the pause lets through now."""
+    """How many offers the pause lets through now.
+
+    Time in which nobody was offered anything (a closed window, a service that was down) is no credit: at most what is
+    due from one look to the next.
+    """
     if rollout.pause_seconds == 0:
         return len(phones)
     last = max((c.offered.offered_at for c in phones if c.offered and c.offered.rollout == rollout.name), default=None)
-    return 1 if last is None else int((now - last) / rollout.pause_seconds)
+    at_most = max(rollout.pause_seconds, LOOK_SECONDS)
+    return 1 if last is None else int(min(now - last, at_most) / rollout.pause_seconds)
 
 
 def counts(verdicts: Mapping[str, Verdict]) -> dict[str, int]:

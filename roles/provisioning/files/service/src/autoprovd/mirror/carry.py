@@ -115,6 +115,7 @@ def _read_list(archive: tarfile.TarFile) -> tuple[int, list[Stored]]:
         raise Refused("invalid", "this is no exported mirror: it does not begin with its list; export it again")
     faults: list[Fault] = []
     files: list[Stored] = []
+    taken: set[str] = set()
     try:
         content = json.loads(stream.read())
         serial = int(content["serial"])
@@ -128,8 +129,9 @@ def _read_list(archive: tarfile.TarFile) -> tuple[int, list[Stored]]:
             sound = len(stored.sha256) == 64 and set(stored.sha256) <= set("0123456789abcdef")
             if entry.path != stored.path or not sound or not 0 < stored.size <= MOST_BYTES:
                 faults.append(Fault(f"files[{index}]", "does not fit its own description"))
-            if any(stored.path == other.path for other in files):
+            if stored.path in taken:
                 faults.append(Fault(f"files[{index}]", f"{stored.path} stands in the list twice"))
+            taken.add(stored.path)
             files.append(stored)
     except (ValueError, KeyError, TypeError) as error:
         raise Refused("invalid", f"the list of the exported mirror is damaged: {error}; export it again") from None
