@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import ssl
 import threading
@@ -48,7 +49,7 @@ def start(folder: Path, tmp_path: Path) -> Iterator[Start]:
     """The application behind the door that phones use."""
     running: list[tuple[uvicorn.Server, threading.Thread, httpx.Client]] = []
 
-    def begin(at_a_time: int = 4, tls: bool = False) -> httpx.Client:
+    def begin(at_a_time: int = 4, tls: bool = False, folder: Path = folder) -> httpx.Client:
         more = {}
         if tls:
             generate_certificate(["127.0.0.1"], tmp_path)
@@ -172,6 +173,61 @@ def test_nothing_else_is_served(start: Start, folder: Path, tmp_path: Path) -> N
     ):
         answer = client.get(path)
         assert (answer.status_code, "password" in answer.text) == (404, False), path
+
+
+def test_whoever_owns_the_mirror_cannot_have_other_files_served(start: Start, folder: Path, tmp_path: Path) -> None:
+    """It handles what comes from the network: with its rights, nothing of the service's may be read."""
+    own = tmp_path / "service" / "keys"
+    (own / "files" / "snom" / "1").mkdir(parents=True)
+    for place in (own / "sealing.key", own / "files" / "snom" / "1" / "sealing.key"):
+        place.write_text("a password")
+    release = tmp_path / "mirror" / "releases" / "1"
+    release.mkdir(parents=True)
+    folder.rename(release / "files")
+    current = tmp_path / "mirror" / "current"
+    current.symlink_to("releases/1")
+    files = current / "files"
+    (files / "x").symlink_to(tmp_path)
+    (files / "snom" / "y").symlink_to(own)
+    client = start(folder=files)
+    assert client.get(PATH).content == CONTENT
+    hostile = ["/firmware/x/service/keys", "/firmware/snom/y/sealing.key", "/firmware/x/mirror/current"]
+    for target, paths in (
+        ("releases/1", hostile),
+        (str(own), ["/firmware/snom/1/sealing.key"]),
+        ("../service/keys", ["/firmware/snom/1/sealing.key"]),
+        ("releases/1/../../../service/keys", ["/firmware/snom/1/sealing.key"]),
+        ("releases/2", ["/firmware/snom/1/sealing.key"]),
+    ):
+        (tmp_path / "mirror" / "releases" / "2").unlink(missing_ok=True)
+        (tmp_path / "mirror" / "releases" / "2").symlink_to(own)
+        current.unlink()
+        current.symlink_to(target)
+        for path in paths:
+            assert client.get(path).status_code == 404, (target, path)
+    current.unlink()
+    current.symlink_to("releases/1")
+    shutil.rmtree(release / "files")
+    (release / "files").symlink_to(own / "files")
+    assert client.get("/firmware/snom/1/sealing.key").status_code == 404
+
+
+def test_a_question_for_the_head_knows_no_ranges(start: Start) -> None:
+    answer = start().head(PATH, headers={"range": "bytes=0-9"})
+    assert (answer.status_code, answer.headers["content-length"]) == (200, str(len(CONTENT)))
+
+
+def test_no_descriptor_is_left_open(start: Start, folder: Path) -> None:
+    client = start()
+    (folder / "x").symlink_to(folder / "snom")
+    paths = (PATH, WORDS, "/firmware/snom/none/x.bin", "/firmware/x/10.1.184.15/snomD785.bin", "/firmware/snom/1/x")
+    for path in paths:
+        client.get(path)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        for path in paths:
+            client.get(path, headers={"range": "bytes=0-99"})
+    assert len(os.listdir("/proc/self/fd")) <= before + 2
 
 
 def test_the_list_for_other_mirrors(start: Start) -> None:

@@ -10,11 +10,13 @@ and the phones' own configurations stay quick.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import stat
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
@@ -47,6 +49,7 @@ _TYPES = {
 }
 _BINARY = "application/octet-stream"
 _PIECE = 512 * 1024
+_FOLDER_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _STALL_SECONDS = 30.0
 """A phone that takes next to nothing for so long has gone, or keeps others from their turn."""
 _LEAST = 128 * 1024
@@ -79,8 +82,7 @@ class Downloads:
         if self._folder is None or not _PATH.fullmatch(path):
             return None
         try:
-            # The last part is no link, so nothing outside the folder is served whatever lies in it.
-            descriptor = os.open(self._folder / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = _open_below(self._folder, path)
         except OSError:
             return None
         found = os.fstat(descriptor)
@@ -94,6 +96,8 @@ class Downloads:
 
     async def _serve(self, file: _Open, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if scope["method"] != "GET":  # ranges are defined for GET alone (RFC 9110, section 14.2)
+            headers.pop("range", None)
         status, start, end = _part(file, headers)
         answer = {"etag": file.etag, "last-modified": formatdate(file.modified, usegmt=True), "accept-ranges": "bytes"}
         if status in (304, 412, 416):
@@ -151,6 +155,29 @@ class Downloads:
                 return
             message = {"type": "http.response.body", "body": piece, "more_body": start < content.end}
             await asyncio.wait_for(send(message), _STALL_SECONDS * _PIECE / _LEAST)
+
+
+def _open_below(folder: Path, path: str) -> int:
+    """Open a file for reading without following any link but that to the release; raises ``OSError``.
+
+    The folder belongs to a user with fewer rights than ours, who must not be able to have our files served.
+    """
+    top, steps = folder, path.split("/")
+    with suppress(OSError):  # only a mirror's folder has the link that puts another release in its place
+        top, steps = folder.parent.parent, [*os.readlink(folder.parent).split("/"), folder.name, *steps]
+    if ".." in steps:
+        raise PermissionError(errno.EACCES, "leads out of the mirror")
+    place = os.open(top, _FOLDER_FLAGS)
+    for step in steps[:-1]:
+        try:
+            inner = os.open(step, _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=place)
+        finally:
+            os.close(place)
+        place = inner
+    try:
+        return os.open(steps[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place)
+    finally:
+        os.close(place)
 
 
 class _Turns:
