@@ -57,7 +57,7 @@ options:
         default: []
       canaries:
         description:
-          - The telephones that go first, by name or MAC address.
+          - The telephones that go first, by name or MAC address. The version must be for them.
           - Nobody else gets the version before all of them are back.
         type: list
         elements: str
@@ -71,7 +71,8 @@ options:
         default: [5, 25, 100]
       ring_hours:
         description:
-          - How long a ring is watched before the next begins, which also waits until nobody is on the way.
+          - How long a ring is watched, from its first offer on, before the next begins. That also waits until each
+            telephone of the ring had its turn, and nobody is on the way.
         type: float
         default: 24
       window:
@@ -83,7 +84,7 @@ options:
         type: dict
         suboptions:
           start:
-            description: The time of day it begins, such as V("22:00").
+            description: The time of day it begins, such as V("22:00"). In quotes; YAML makes a number of it otherwise.
             type: str
             required: true
           end:
@@ -97,11 +98,15 @@ options:
             choices: [mon, tue, wed, thu, fri, sat, sun]
             default: [mon, tue, wed, thu, fri, sat, sun]
       pause_seconds:
-        description: The time from one telephone's offer to the next.
+        description:
+          - The time from one telephone's offer to the next.
+          - Time in which nobody was offered anything is not made up for.
         type: float
         default: 30
       back_within_minutes:
-        description: A telephone that has taken the version and is not back with it after that time is lost.
+        description:
+          - A telephone that has taken the version and is not back with it after that time is lost.
+          - So is one that falls back to another version later.
         type: float
         default: 60
       stop_after:

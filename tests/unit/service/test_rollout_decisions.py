@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from autoprovd.directory import Sighting
 from autoprovd.firmware.catalogue import Catalogue, File
-from autoprovd.firmware.decide import LOOK_SECONDS, Candidate, Decision, Offered, Standing, State, decide
+from autoprovd.firmware.decide import (
+    LOOK_SECONDS,
+    Candidate,
+    Decision,
+    Offered,
+    Standing,
+    State,
+    decide,
+    is_another_model,
+)
 from autoprovd.firmware.plan import Rollout, Window, place_of, take_rollouts
 from autoprovd.vendors import VENDORS
 from tests.unit.service.vendor_phones import make
@@ -241,9 +250,72 @@ def test_nothing_is_offered_while_it_rests(state: str) -> None:
     }
 
 
-def test_who_was_downgraded_by_hand_is_offered_it_again() -> None:
+def test_a_phone_that_falls_back_is_lost_and_not_told_again() -> None:
+    """A phone that cannot work with a version goes back to the one before; told again, it would for ever."""
     done = offer(taken_at=NOW - HOUR / 2, done_at=NOW - HOUR / 4)
-    assert list(decided(phone(offered=done)).offer) == ["000413900001"]
+    decision = decided(phone(1, offered=done), phone(2), rollout=plan(stop_after=1))
+    assert (decision.offer, decision.lost) == ({}, ["000413900001"])
+    assert decision.verdicts["000413900001"].reason == "it had 10.1.184.15, and came back with 10.1.33.33"
+    assert decision.stop == "1 phone did not come back with 10.1.184.15"
+
+
+def test_a_phone_that_falls_back_behind_a_step_is_lost() -> None:
+    files = [file("10.1.33.33"), file(min_from="10.1.33.33")]
+    stepped = Offered("new", "snom/10.1.33.33/D785-10.1.33.33.bin", NOW - HOUR, NOW - HOUR / 2, done_at=NOW - HOUR / 3)
+    decision = decided(phone(sighting=seen("8.9.3.80"), offered=stepped), files=files)
+    assert (only(decision)[0], decision.offer) == (State.LOST, {})
+
+
+def test_a_phone_that_somebody_brought_to_the_version_meanwhile_is_done() -> None:
+    files = [file("10.1.33.33"), file(min_from="10.1.33.33")]
+    step = Offered("new", "snom/10.1.33.33/D785-10.1.33.33.bin", NOW - 3 * HOUR, NOW - 2 * HOUR)
+    decision = decided(phone(sighting=seen("10.1.184.15"), offered=step), files=files)
+    assert (only(decision)[0], decision.lost) == (State.DONE, [])
+
+
+@pytest.mark.parametrize("more", [{}, {"taken_at": NOW - HOUR / 2}, {"taken_at": NOW - 2, "done_at": NOW - 1}])
+def test_a_phone_that_somebody_brought_further_is_not_brought_back(more: dict[str, float]) -> None:
+    decision = decided(phone(sighting=seen("10.1.200.1"), offered=offer(**more)))
+    assert (only(decision), decision.withdraw) == (
+        (State.EXCLUDED, "it has 10.1.200.1, which is newer"), ["000413900001"]
+    )  # fmt: skip
+
+
+def test_an_offer_that_skips_a_step_now_is_taken_back() -> None:
+    """The list of the mirror has changed since: the version wants another before it."""
+    files = [file(min_from="10.1.100.1")]
+    decision = decided(phone(offered=offer()), files=files)
+    assert (only(decision)[0], decision.withdraw) == (State.EXCLUDED, ["000413900001"])
+    decision = decided(phone(offered=offer()), files=[file("10.1.100.1"), *files])
+    assert decision.withdraw == ["000413900001"]
+    assert [made.version for made in decision.offer.values()] == ["10.1.100.1"]
+
+
+@pytest.mark.parametrize("version", ["", "latest", "V"])
+def test_a_version_nobody_can_read_is_no_old_one(version: str) -> None:
+    decision = decided(phone(sighting=seen(version)))
+    assert only(decision) == (State.EXCLUDED, f"nobody can read its version {version!r}")
+    assert decision.offer == {}
+    late = phone(sighting=seen(version), offered=offer(NOW - 3 * HOUR, taken_at=NOW - 2 * HOUR))
+    assert decided(late).lost == ["000413900001"], "a phone that took it has not come back with it"
+
+
+@pytest.mark.parametrize(
+    ("vendor", "model", "told", "another"),
+    [
+        ("snom", "D785", "D717", True),
+        ("snom", "D785", "D999", True),
+        ("snom", "D785", "", True),
+        ("snom", "D710", "710", False),
+        ("yealink", "T58A", "T58", False),
+        ("yealink", "T54W", "T54S", True),
+        ("gigaset", "P810", "D810", False),
+        ("gigaset", "P810", "P820", True),
+        ("gigaset", "N870", "N670", True),
+    ],
+)
+def test_what_a_phone_says_of_its_model(vendor: str, model: str, told: str, another: bool) -> None:
+    assert is_another_model(make(vendor, model), told) is another
 
 
 def test_an_offer_that_is_no_longer_for_the_phone_is_taken_back() -> None:
@@ -312,6 +384,77 @@ def test_a_ring_nobody_of_which_has_ever_asked_has_its_time_too() -> None:
     assert decided(*unseen, rollout=rollout, now=NOW + 25 * HOUR).ring == 2
 
 
+def test_a_ring_is_watched_from_its_first_offer_on() -> None:
+    """Not from a closed window, or a pause, before it."""
+    rollout = plan(rings=[30, 100], ring_hours=24, window={"start": "03:00", "end": "05:00"})
+    assert decided(*in_rings(rollout, {}), rollout=rollout, now=NOW + 40 * HOUR).ring == 1, "nobody has tried it"
+    window = NOW + 51 * HOUR  # 03:30 in Berlin
+    turn = decided(*in_rings(rollout, {}), rollout=rollout, now=window)
+    assert {rollout.ring_of(mac) for mac in turn.offer} == {1}
+    back = in_rings(rollout, {1: seen("10.1.184.15", at=window + 600)}, {1: offer(window, window + 1, done_at=window)})
+    assert decided(*back, rollout=rollout, now=window + HOUR).ring == 1
+    assert decided(*back, rollout=rollout, now=window + 23 * HOUR).ring == 1
+    assert decided(*back, rollout=rollout, now=window + 25 * HOUR).ring == 2
+
+
+def test_what_was_offered_before_its_turn_is_taken_back() -> None:
+    """The rings were edited."""
+    rollout = plan(rings=[30, 100])
+    phones = in_rings(rollout, {}, {2: offer(NOW - 60)})
+    decision = decided(*phones, rollout=rollout)
+    assert {rollout.ring_of(mac) for mac in decision.withdraw} == {2}
+    assert {rollout.ring_of(mac) for mac in decision.offer} == {1}
+
+
+@pytest.mark.parametrize(
+    ("before", "ring", "after", "stands"),
+    [
+        ([5, 25, 100], 3, [50, 100], 2),
+        ([5, 25, 100], 2, [50, 100], 0),
+        ([5, 25, 100], 1, [5, 10, 100], 1),
+        ([5, 25, 100], 2, [5, 10, 20, 100], 3),
+        ([5, 25, 100], 0, [100], 0),
+        ([100], 1, [1, 2, 3, 100], 4),
+    ],
+)
+def test_edited_rings_reach_nobody_more(before: list[int], ring: int, after: list[int], stands: int) -> None:
+    assert plan(rings=after).ring_after(plan(rings=before), ring) == stands
+
+
+def test_a_new_canary_goes_first() -> None:
+    one, two = "000413900001", "000413900002"
+    assert plan(rings=[5, 100], canaries=[one, two]).ring_after(plan(rings=[5, 100], canaries=[one]), 2) == 0
+    assert plan(rings=[5, 100], canaries=[one]).ring_after(plan(rings=[5, 100], canaries=[one, two]), 2) == 2
+
+
+def test_canaries_none_of_which_tries_it_hold_all_back() -> None:
+    newer, other = phone(1, seen("10.1.200.1")), phone(2)
+    rollout = plan(canaries=[newer.phone.mac], ring_hours=0)
+    at_first = Standing("running", "", 0, NOW)
+    assert decided(newer, other, rollout=rollout, standing=at_first).offer == {}
+    gone = decided(other, rollout=rollout, standing=at_first)
+    assert (gone.ring, gone.offer) == (0, {})
+
+
+def test_no_phone_changes_its_ring_when_others_come() -> None:
+    rollout = plan(rings=[10, 50, 100])
+    few = [f"{number:012x}" for number in range(50)]
+    before = {mac: rollout.ring_of(mac) for mac in few}
+    candidates = [phone(number) for number in range(500)]
+    decided(*candidates, rollout=rollout)
+    assert {mac: rollout.ring_of(mac) for mac in few} == before
+
+
+@pytest.mark.parametrize("jump", [-365 * 24 * HOUR, -60.0, 365 * 24 * HOUR])
+def test_a_clock_that_jumps_brings_no_flood(jump: float) -> None:
+    """Set forward, everybody who is on the way is lost, and it stops; set back, it waits."""
+    rollout = plan(rings=[50, 100], pause_seconds=30, stop_after=2)
+    begun = [phone(n, seen(at=NOW - 5), offer(NOW - 9, taken_at=NOW - 5)) for n in range(1, 4)]
+    decision = decided(*begun, *(phone(n) for n in range(4, 60)), rollout=rollout, now=NOW + jump)
+    assert decision.offer == {}
+    assert bool(decision.stop) == (jump > 0)
+
+
 def test_canaries_first() -> None:
     canary, other = phone(1), phone(2)
     rollout = plan(canaries=[canary.phone.mac], ring_hours=0)
@@ -370,6 +513,28 @@ def test_windows() -> None:
         True,
         False,
     ]
+
+
+def test_windows_where_the_clock_is_changed() -> None:
+    """2026 in Berlin: on 29 March 02:00 is 03:00, on 25 October 03:00 is 02:00."""
+    hidden = Window.model_validate({"start": "02:15", "end": "02:45"})
+    night = Window.model_validate({"start": "23:00", "end": "02:30", "days": ["sat"]})
+
+    def open_for(window: Window, day: str) -> int:
+        """The minutes it is open in the 36 hours from that noon on."""
+        noon = datetime.fromisoformat(f"{day}T11:00+00:00").timestamp()
+        return sum(window.is_open(noon + 60 * minute, BERLIN) for minute in range(36 * 60))
+
+    assert [open_for(hidden, day) for day in ("2026-03-28", "2026-10-24", "2026-06-01")] == [0, 60, 30]
+    assert [open_for(night, day) for day in ("2026-03-28", "2026-10-24", "2026-06-06")] == [180, 240, 210]
+
+
+@pytest.mark.parametrize("start", [1320, "1320", "22", "24:00", "22:60", "22:00Z", "22:00+01:00", "", None, True])
+def test_a_window_that_is_no_time_of_day(start: object) -> None:
+    """1320 is what YAML makes of 22:00 without quotes."""
+    item = {"name": "a", "vendor": "snom", "version": "10.1.184.15", "window": {"start": start, "end": "05:00"}}
+    (fault,) = take_rollouts([item])[1]
+    assert (fault.where, "is not a time of day; write it in quotes" in fault.what) == ("rollouts[0].window.start", True)
 
 
 def test_outside_its_window_nothing_is_offered_and_what_was_not_taken_is_taken_back() -> None:

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from autoprovd import audit
+from autoprovd import audit, documents
+from autoprovd.directory import Request
 from autoprovd.faults import Refused
+from autoprovd.firmware.decide import LOOK_SECONDS
 from autoprovd.site import Selection
 from autoprovd.web import api
 
@@ -124,7 +126,7 @@ async def test_lost_phones_stop_it_and_a_person_lets_it_go_on(site: Box) -> None
     site.rollouts.advance()
     assert state(site) == ("lost", "it has not come back")
     (told,) = site.rollouts.status()
-    assert (told["state"], told["reason"]) == ("stopped", f"1 phones did not come back with {NEW}")
+    assert (told["state"], told["reason"]) == ("stopped", f"1 phone did not come back with {NEW}")
     assert events(site)[-2:] == [("lost", SNOM), ("rollout", None)]
     assert NEW not in await ask(site), "what it failed at is not offered again and again"
     assert state(site)[0] == "lost"
@@ -246,6 +248,100 @@ def test_faults_are_told_all_at_once(site: Box) -> None:
     assert len(refused.value.faults) == 4
     with pytest.raises(Refused, match="there is no rollout 'x'; there are: none"):
         site.rollouts.pause("x", "test")
+
+
+# -- edited while it runs ---------------------------------------------------------------------------------------------
+
+
+async def test_fewer_rings_than_it_has_come_to(site: Box) -> None:
+    start(site, rings=[1, 2, 3, 100], ring_hours=0)
+    await ask(site)
+    assert site.rollouts.status()[0]["ring"] == "ring 4 (100 %)"
+    start(site, rings=[50, 100], ring_hours=0)
+    site.rollouts.advance()
+    assert site.rollouts.status()[0]["ring"] == "ring 2 (100 %)"
+    assert state(site)[0] == "offered"
+
+
+async def test_a_canary_that_is_named_later(site: Box) -> None:
+    other = "000413922d25"
+    site.site.apply_phones([snom() | {"mac": other, "name": "Desk"}], False, False, "test")
+    start(site)
+    await ask(site)
+    assert state(site)[0] == "offered"
+    start(site, canaries=["Desk"])
+    site.rollouts.advance()
+    assert state(site) == ("waiting", "it is in ring 1 (100 %); now it is the turn of the canaries")
+    assert NEW not in await ask(site)
+
+
+async def test_models_it_is_not_for_any_more(site: Box) -> None:
+    site.rollouts.tell_catalogue([entry(models=["D785", "D717"])], False, "test")
+    start(site)
+    await ask(site)
+    assert state(site)[0] == "offered"
+    start(site, models=["D717"])
+    assert NEW not in await ask(site), "what was offered is taken back at once"
+    assert "state" not in site.overview.phone(SNOM)["firmware"]
+
+
+async def test_a_step_whose_end_leaves_the_mirror(site: Box) -> None:
+    """The rollout is for nobody then, and the step is no end in itself."""
+    step = entry("10.1.100.1")
+    site.rollouts.tell_catalogue([step, entry(min_from="10.1.100.1")], False, "test")
+    start(site)
+    await ask(site)
+    site.rollouts.tell_catalogue([step], False, "test")
+    site.rollouts.advance()
+    assert "10.1.100.1" not in await ask(site)
+
+
+async def test_who_asks_while_files_are_made_anew_has_not_taken_it(site: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A site with many phones is at it for a while; its phones get the files before until then."""
+    start(site)
+    await ask(site, path=f"/snomD785-{SNOM.upper()}.htm")
+    render = documents.render_phones
+    start(site, version="10.1.100.1")
+    site.rollouts.tell_catalogue([entry("10.1.100.1")], False, "test")
+
+    def slow(*arguments: Any) -> Any:
+        site.clock.pass_time(5)
+        note = Request(site.clock.wall() - 2, "198.18.0.9", SNOM_FILE[1:], SNOM_AGENT, "address", "unchanged", "")
+        site.directory.note(SNOM, note)
+        return render(*arguments)
+
+    monkeypatch.setattr(documents, "render_phones", slow)
+    site.rollouts.advance()
+    monkeypatch.undo()
+    site.directory.save()
+    assert state(site) == ("offered", "it has not asked since")
+
+
+async def test_an_idle_night_and_then_one_by_one(site: Box) -> None:
+    macs = [f"0004139300{number:02x}" for number in range(6)]
+    site.site.apply_phones([snom() | {"mac": mac} for mac in macs], False, False, "test")
+    start(site, pause_seconds=30)
+    site.clock.pass_time(9 * HOUR)
+    for mac in macs:
+        agent = SNOM_AGENT.replace("000413922D24", mac.upper())
+        note = Request(site.clock.wall(), "198.18.0.9", f"{mac}.xml", agent, "address", "unchanged", "")
+        site.directory.note(mac, note)
+    site.directory.save()
+    offered = []
+    for _ in range(3):
+        site.clock.pass_time(LOOK_SECONDS)
+        site.rollouts.advance()
+        offered.append(site.rollouts.status()[0]["counts"]["offered"])
+        site.clock.pass_time(9 * HOUR if len(offered) == 1 else 0)
+    assert offered == [1, 2, 3]
+
+
+def test_a_canary_the_rollout_is_not_for(site: Box) -> None:
+    rollout = {"name": "new", "vendor": "snom", "version": NEW, "canaries": [YEALINK]}
+    with pytest.raises(Refused) as refused:
+        site.rollouts.apply([rollout], False, True, "test")
+    (fault,) = refused.value.faults
+    assert str(fault).startswith(f"rollouts[0].canaries[0]: {YEALINK} is a yealink ")
 
 
 # -- language files ---------------------------------------------------------------------------------------------------

@@ -34,13 +34,30 @@ def _rings(percents: tuple[int, ...]) -> tuple[int, ...]:
     return percents
 
 
+def _clock(value: object) -> object:
+    if isinstance(value, time):
+        return value
+    found = (
+        re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?", value) if isinstance(value, str) else None
+    )
+    if found is None:
+        # YAML reads 22:00 without quotes as 22 times 60, and Ansible hands it on as "1320".
+        raise ValueError(
+            f"{value!r} is not a time of day; write it in quotes, such as '22:00', in the site's time zone"
+        )
+    return time(int(found[1]), int(found[2]), int(found[3] or 0))
+
+
+Clock = Annotated[time, BeforeValidator(_clock)]
+
+
 class Window(BaseModel):
     """When phones may start with an update, in the site's time zone. One that ends before it starts spans midnight."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    start: time
-    end: time
+    start: Clock
+    end: Clock
     days: Annotated[tuple[Day, ...], Field(min_length=1)] = _DAYS
     """The days on which it starts."""
 
@@ -105,6 +122,13 @@ class Rollout(BaseModel):
             return 0
         place = place_of(mac)
         return next(number for number, percent in enumerate(self.rings, 1) if place < percent)
+
+    def ring_after(self, before: Rollout, ring: int) -> int:
+        """Where the rollout stands that stood in that ring before it was edited: nobody more has been reached."""
+        if set(self.canaries) - set(before.canaries):
+            return 0
+        reached = before.rings[ring - 1] if ring else 0
+        return sum(percent <= reached for percent in self.rings)
 
     def ring_name(self, ring: int) -> str:
         """A ring as a person calls it."""

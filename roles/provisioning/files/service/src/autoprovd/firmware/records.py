@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, select, update
 
 from autoprovd import log, metrics
 from autoprovd.audit import Event
@@ -88,12 +88,34 @@ def write_change(change: Writing, name: str, old: Kept | None, new: Kept | None,
     if new is not None:
         reason = f"paused by {actor}" if new[1] == "paused" else ""
         definition = json.dumps(new[0].model_dump(mode="json"), sort_keys=True)
-        values = {"name": name, "definition": definition, "state": new[1], "reason": reason}
-        statement = insert_into(connection, rollouts).values(values | {"ring": 0, "ring_at": change.moment.wall})
+        values: dict[str, Any] = {"name": name, "definition": definition, "state": new[1], "reason": reason}
+        at_first = {"ring": 0, "ring_at": change.moment.wall}
+        ring = connection.execute(select(rollouts.c.ring).where(rollouts.c.name == name)).scalar()
+        if old is not None and ring is not None and (after := new[0].ring_after(old[0], ring)) != ring:
+            values |= at_first | {"ring": after}
+        statement = insert_into(connection, rollouts).values(at_first | values)
         connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
     told = {"version": new[0].version, "state": new[1]} if new is not None else {"removed": True}
     change.audit(Event("rollout", actor, detail={"name": name} | told))
     return touched
+
+
+def take_back_strays(connection: Connection, followed: Mapping[str, Collection[str]]) -> set[str]:
+    """Forget offers to phones that the rollout is not for any more; ``followed``: its phones, by rollout."""
+    macs = strays(connection, followed)
+    return _take_back(connection, offers.c.mac.in_(macs)) if macs else macs
+
+
+def strays(connection: Connection, followed: Mapping[str, Collection[str]]) -> set[str]:
+    """The phones with an offer of a rollout that is not for them any more."""
+    offered = connection.execute(select(offers.c.mac, offers.c.rollout))
+    return {row.mac for row in offered if row.mac not in followed.get(row.rollout, ())}
+
+
+def count_from(connection: Connection, at: float, macs: Collection[str]) -> None:
+    """Count these offers from the moment their files are rendered: who asked until then got the files before."""
+    statement = update(offers).where(offers.c.mac == bindparam("phone")).values(offered_at=at)
+    connection.execute(statement, [{"phone": mac} for mac in macs])
 
 
 _LOST = (offers.c.lost_at.is_not(None),)

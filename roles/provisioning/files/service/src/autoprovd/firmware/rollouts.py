@@ -20,11 +20,24 @@ from autoprovd.faults import Fault, Refused, invalid
 from autoprovd.firmware.catalogue import Catalogue, take_files
 from autoprovd.firmware.decide import Decision, Standing, State, Verdict, counts, decide
 from autoprovd.firmware.plan import Rollout, take_rollouts
-from autoprovd.firmware.records import Kept, candidates, carry_out, read_rollouts, read_sightings, write_change
+from autoprovd.firmware.records import (
+    Kept,
+    candidates,
+    carry_out,
+    count_from,
+    read_rollouts,
+    read_sightings,
+    strays,
+    take_back_strays,
+    write_change,
+)
 from autoprovd.model import parse_mac
 from autoprovd.planning import Difference, spell
 from autoprovd.site import Site, settings_of
 from autoprovd.store.schema import phones, rollouts
+
+Decided = tuple[Rollout, Standing, Decision]
+"""A rollout, how far it is, and what to do for it."""
 
 
 class Rollouts:
@@ -78,7 +91,8 @@ class Rollouts:
             for name in sorted({*before, *after}):
                 if before.get(name) != after.get(name):
                     touched |= write_change(change, name, before.get(name), after.get(name), actor)
-            change.render(touched)
+            made = self._decisions(change.connection, change.moment.wall)
+            change.render(touched | take_back_strays(change.connection, _followed(made)))
         return True, difference
 
     def pause(self, name: str, actor: str) -> bool:
@@ -107,20 +121,26 @@ class Rollouts:
         with self._site.reading() as connection:
             wanted = connection.execute(select(rollouts.c.name).limit(1)).first() is not None
             if wanted:
-                now = self._site.moment(connection).wall
-                wanted = any(_is_something(made, s) for _r, s, made in self._decisions(connection, now))
+                made = self._decisions(connection, self._site.moment(connection).wall)
+                wanted = any(_is_something(decision, standing) for _rollout, standing, decision in made)
+                wanted = wanted or bool(strays(connection, _followed(made)))
         if not wanted:
             return
         with self._site.writing() as change:
-            touched: set[str] = set()
-            for rollout, standing, decision in self._decisions(change.connection, change.moment.wall):
+            made = self._decisions(change.connection, change.moment.wall)
+            touched = take_back_strays(change.connection, _followed(made))
+            offered: set[str] = set()
+            for rollout, standing, decision in made:
                 if _is_something(decision, standing):
                     carry_out(change, rollout, standing, decision)
                     touched |= {*decision.offer, *decision.withdraw, *decision.lost}
+                    offered |= {*decision.offer}
             change.render(touched)
+            if offered:
+                count_from(change.connection, self._site.moment(change.connection).wall, offered)
 
     @staticmethod
-    def _decisions(connection: Connection, now: float) -> list[tuple[Rollout, Standing, Decision]]:
+    def _decisions(connection: Connection, now: float) -> list[Decided]:
         zone = settings_of(connection).time_zone
         catalogue = Catalogue.read(connection)
         known = read_rollouts(connection)
@@ -208,6 +228,10 @@ def _no_such(name: str, known: Collection[str]) -> Refused:
     return Refused("not_found", f"there is no rollout {name!r}; there are: {', '.join(known) or 'none'}")
 
 
+def _followed(made: Iterable[Decided]) -> dict[str, Collection[str]]:
+    return {rollout.name: decision.verdicts.keys() for rollout, _standing, decision in made}
+
+
 def _is_something(decision: Decision, standing: Standing) -> bool:
     moves = (decision.offer, decision.withdraw, decision.taken, decision.done, decision.lost, decision.stop)
     return any(moves) or decision.ring != standing.ring
@@ -224,10 +248,12 @@ def _with_macs(connection: Connection, raw: Iterable[Any]) -> list[Any]:
             named = _names(connection)
         resolved: list[str] = []
         for place, text in enumerate(canaries):
-            mac = _mac(text)
-            found = [mac] if mac in named else [known for known, name in named.items() if name == text]
+            where, mac = f"rollouts[{index}].canaries[{place}]", _mac(text)
+            found = [mac] if mac in named else [known for known, phone in named.items() if phone[0] == text]
+            if len(found) == 1 and not _is_for(item, *named[found[0]][1:]):
+                what = f"{text} is a {' '.join(named[found[0]][1:])}, which the rollout is not for"
+                faults.append(Fault(where, what, "a canary would try the version; name a phone that gets it"))
             if len(found) != 1:
-                where = f"rollouts[{index}].canaries[{place}]"
                 many = f"{len(found)} phones are called {text!r}" if found else f"this site has no phone {text!r}"
                 faults.append(Fault(where, many, "give a MAC address, or the name of one phone"))
             resolved += found
@@ -237,9 +263,20 @@ def _with_macs(connection: Connection, raw: Iterable[Any]) -> list[Any]:
     return items
 
 
-def _names(connection: Connection) -> dict[str, str]:
-    query = select(phones.c.mac, phones.c.definition)
-    return {row.mac: json.loads(row.definition).get("name", "") for row in connection.execute(query)}
+def _names(connection: Connection) -> dict[str, tuple[str, str, str]]:
+    """What each phone is called, its vendor and its model, by MAC address."""
+    query = select(phones.c.mac, phones.c.definition, phones.c.vendor, phones.c.model)
+    return {
+        row.mac: (json.loads(row.definition).get("name", ""), row.vendor, row.model)
+        for row in connection.execute(query)
+    }
+
+
+def _is_for(item: Mapping[str, Any], vendor: str, model: str) -> bool:
+    """Whether a rollout as somebody wrote it is for such a phone; what is wrong with it otherwise is told elsewhere."""
+    models = item.get("models")
+    named = {str(name).lower() for name in models} if isinstance(models, list) else set()
+    return item.get("vendor") == vendor and (not named or model.lower() in named)
 
 
 def _mac(text: Any) -> str:
