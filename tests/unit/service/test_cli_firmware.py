@@ -141,6 +141,85 @@ def test_root_works_with_the_rights_of_the_mirrors_owner(tmp_path: Path, server:
     assert "files[0]" in told
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can work with another's rights")
+def test_what_lies_in_a_mirror_is_read_with_its_owners_rights(tmp_path: Path, server: Hostile) -> None:
+    """Else whoever breaks into the program that handles files from the network would read what root may."""
+    mirror, secret = tmp_path / "mirror", tmp_path / "secret"
+    mirror.mkdir()
+    os.chown(mirror, 65534, 65534)
+    for folder in (tmp_path, *tmp_path.parents):  # pytest's folders are root's alone
+        folder.chmod(folder.stat().st_mode | 0o011)
+    run(tmp_path, "sync", "-", given=listed(entry(server.on("/fw.bin", whole(FILE)))))
+    secret.write_text("a password")
+    secret.chmod(0o600)
+    (item,) = (mirror / "objects").glob("*/*")
+    item.unlink()
+    item.symlink_to(secret)
+    _printed, told = run(tmp_path, "export", tmp_path / "out.tar", status=1)
+    assert "Permission denied" in told
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mirror", "secret"]
+    assert run(tmp_path, "list")[0]
+    release = mirror / "current" / "release.json"
+    release.unlink()
+    release.symlink_to(secret)
+    for verb in (["list"], ["releases"], ["verify"], ["rollback", "--to", "1"], ["export", tmp_path / "out.tar"]):
+        printed, told = run(tmp_path, *verb, status=1)
+        assert "password" not in printed + told
+        assert "Permission denied" in told, verb
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can work with another's rights")
+def test_what_root_hands_over_is_read_with_roots_rights(tmp_path: Path, server: Hostile) -> None:
+    """The list, and what was carried here on a disk, may be for root alone; what is written is for it as well."""
+    central, site = tmp_path / "central", tmp_path / "site"
+    for place in (central, site):
+        (place / "mirror").mkdir(parents=True)
+        os.chown(place / "mirror", 65534, 65534)
+    for folder in (tmp_path, *tmp_path.parents):
+        folder.chmod(folder.stat().st_mode | 0o011)
+    own = tmp_path / "own"
+    own.mkdir(mode=0o700)
+    (own / "list.yml").write_text(listed(entry(server.on("/fw.bin", whole(FILE)))))
+    run(central, "sync", own / "list.yml")
+    run(central, "export", own / "carried.tar")
+    run(site, "import", own / "carried.tar")
+    assert (site / "mirror" / "current" / "files" / "snom" / "10.1.184.14" / "fw.bin").read_bytes() == FILE
+    assert {path.lstat().st_uid for path in (site / "mirror").rglob("*")} == {65534}
+
+
+def test_an_export_writes_to_no_file_of_others(tmp_path: Path, server: Hostile) -> None:
+    run(tmp_path, "sync", "-", given=listed(entry(server.on("/fw.bin", whole(FILE)))))
+    precious = tmp_path / "precious"
+    precious.write_text("as it was")
+    for link in ("out.tar", ".out.tar.part"):
+        (tmp_path / link).symlink_to(precious)
+    run(tmp_path, "export", tmp_path / "out.tar")
+    assert (precious.read_text(), (tmp_path / "out.tar").is_symlink()) == ("as it was", False)
+    _printed, told = run(tmp_path, "export", tmp_path / "none" / "out.tar", status=1)
+    assert "out.tar cannot be written: No such file or directory" in told
+
+
+def test_a_damaged_release_has_a_way_out(tmp_path: Path, server: Hostile) -> None:
+    for number in range(3):
+        content = FILE + bytes([number])
+        run(tmp_path, "sync", "-", given=listed(entry(server.on("/fw.bin", whole(content)), content)))
+    releases = tmp_path / "mirror" / "releases"
+    (releases / "0000003" / "release.json").write_text("{")
+    _printed, told = run(tmp_path, "list", status=1)
+    assert "release.json is damaged" in told
+    assert "autoprov firmware rollback" in told
+    assert run(tmp_path, "rollback")[0] == "release 2 is served instead of 3\n"
+    (releases / "0000001" / "release.json").write_text("[]")
+    given = listed(entry(server.on("/fw.bin", whole(FILE)), FILE))
+    assert "is served" in run(tmp_path, "sync", "-", given=given)[0], "what is damaged and not served is forgotten"
+    (tmp_path / "mirror" / "current").unlink()
+    (tmp_path / "mirror" / "current").symlink_to("somewhere")
+    _printed, told = run(tmp_path, "list", status=1)
+    assert "is no link to a release" in told
+    assert "is served" in run(tmp_path, "rollback")[0]
+    run(tmp_path, "list")
+
+
 def test_a_site_gets_its_files_from_a_central_mirror(tmp_path: Path, server: Hostile) -> None:
     central, site = tmp_path / "central", tmp_path / "site"
     packed = entry(server.on("/fw.bin", cut(FILE, 200_000), whole(FILE)), name="fw 1.bin")

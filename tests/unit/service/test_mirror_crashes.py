@@ -113,14 +113,20 @@ def test_killed_at_each_step_of_an_import(tmp_path: Path, server: Hostile) -> No
     settings = Settings(workers=1, limits=LIMITS)
     central = MirrorStore(tmp_path / "central")
     sync(central, listed(server, "2.0", "abd"), settings)
-    export(central, tmp_path / "carried.tar")
+    with (tmp_path / "carried.tar").open("wb") as stream:
+        export(central, stream)
+
+    def carried(store: MirrorStore) -> None:
+        with (tmp_path / "carried.tar").open("rb") as stream:
+            carry_in(store, stream, keep=2)
+
     for step in itertools.count(1):
         store = MirrorStore(tmp_path / str(step))
         sync(store, listed(server, "1.0", "abc"), settings)
         before = read(store)
-        killed = dies_at(step, lambda store=store: carry_in(store, tmp_path / "carried.tar", keep=2))  # type: ignore[misc]
+        killed = dies_at(step, lambda store=store: carried(store))  # type: ignore[misc]
         seen = read(store)
-        carry_in(store, tmp_path / "carried.tar", keep=2)
+        carried(store)
         assert seen in (before, read(store)), f"a mix at step {step}"
         assert read(store) == read(central)
         assert list(store.damaged()) == []
@@ -137,7 +143,7 @@ def test_a_disk_that_fills_up(tmp_path: Path, server: Hostile, monkeypatch: pyte
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=900k", "tmpfs", disk], check=True)
     try:
         store = MirrorStore(disk / "mirror")
-        monkeypatch.setattr("autoprovd.mirror.sync._SPARE_BYTES", -(10**9))  # the disk is checked before; go on anyway
+        monkeypatch.setattr("autoprovd.mirror.store._SPARE_BYTES", -(10**9))  # the disk is checked before; go on anyway
         settings = Settings(workers=1, limits=LIMITS)
         sync(store, listed(server, "1.0", "ab"), settings)
         before = read(store)

@@ -58,9 +58,9 @@ pass_appliance = click.make_pass_decorator(Appliance)
 
 def console() -> Console:
     """Where tables go."""
-    made = Console(highlight=False)
+    made = Console(highlight=False, emoji=False)
     # A pipe has no width; 80 columns would cut the table.
-    return made if made.is_terminal else Console(highlight=False, width=160)
+    return made if made.is_terminal else Console(highlight=False, emoji=False, width=160)
 
 
 def print_json(content: Mapping[str, Any]) -> None:

@@ -8,8 +8,7 @@ import os
 import signal
 import sys
 import threading
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,17 +16,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import click
-from rich.table import Table
 
-from autoprovd.appliance import AS_JSON, Appliance, NoService, console, pass_appliance, print_json, tell_refusal
+from autoprovd.appliance import AS_JSON, Appliance, NoService, console, pass_appliance, print_json
 from autoprovd.faults import Refused
 from autoprovd.mirror import manifest
 from autoprovd.mirror.carry import carry_in
 from autoprovd.mirror.carry import export as write_export
 from autoprovd.mirror.fetch import Cancelled, FetchError, Limits, Wanted, fetch
-from autoprovd.mirror.manifest import Manifest
 from autoprovd.mirror.progress import shown
-from autoprovd.mirror.report import lines_of, listing, size_of
+from autoprovd.mirror.report import lines_of, listing, size_of, table_of
+from autoprovd.mirror.rights import as_owner, new_file
 from autoprovd.mirror.store import MirrorStore, Release
 from autoprovd.mirror.sync import Outcome, Settings, sync
 
@@ -85,9 +83,11 @@ def sync_command(
     limits = Limits(attempts=attempts)
     settings = Settings(workers, keep, allow_downgrade, tuple(keys), limits)
     store = MirrorStore(folder)
+    text = _read(source)
 
     def work() -> bool:
-        content = _read(source, store, limits, insecure_source)
+        found = _download(source, store, limits, insecure_source) if text is None else text
+        content = manifest.read(found, "standard input" if source == "-" else source, insecure_source)
         before = store.current()
         with _stopped_by_signals() as stop, shown(quiet=check, as_lines=as_json) as listener:
             outcome = sync(store, content, settings, dry_run=check, listener=listener, stop=stop)
@@ -97,7 +97,7 @@ def sync_command(
             _print(outcome, check)
         return not (outcome.failed or outcome.alarms)
 
-    sound = _as_owner(folder, work)
+    sound = as_owner(folder, work)
     _tell(appliance, store, tell and not check)
     sys.exit(0 if sound else 1)
 
@@ -107,20 +107,17 @@ def sync_command(
 @AS_JSON
 def list_command(folder: Path, as_json: bool) -> None:
     """List what phones are served."""
-    release = MirrorStore(folder).served()
-    if as_json:
-        print_json({"release": release.number, "serial": release.serial, "files": [asdict(s) for s in release.files]})
-        return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("File", "For", "Kind", "Version", "From", "Size"):
-        table.add_column(heading)
-    for stored in release.files:
-        entry = stored.entry
-        kind = f"{entry['kind']} {entry['language']}" if entry["language"] else entry["kind"]
-        models = ", ".join([*entry["models"], *(f"({revision})" for revision in entry["revisions"])]) or "all"
-        size = size_of(stored.size)
-        table.add_row(stored.path, models, kind, entry["version"], entry["min_from"] or "any", size)
-    console().print(table)
+
+    def work() -> bool:
+        release = MirrorStore(folder).served()
+        if as_json:
+            files = [asdict(stored) for stored in release.files]
+            print_json({"release": release.number, "serial": release.serial, "files": files})
+        else:
+            console().print(table_of(release))
+        return True
+
+    as_owner(folder, work)
 
 
 @firmware.command()
@@ -128,17 +125,22 @@ def list_command(folder: Path, as_json: bool) -> None:
 @AS_JSON
 def releases(folder: Path, as_json: bool) -> None:
     """List the releases that are kept; the one phones are served has a star."""
-    store = MirrorStore(folder)
-    current = store.current()
-    kept = [store.release(number) for number in store.numbers()]
-    if as_json:
-        shown = [{"release": kept_.number, "serial": kept_.serial, "files": len(kept_.files)} for kept_ in kept]
-        print_json({"served": current.number if current else None, "releases": shown})
-        return
-    for release in kept:
-        star = "*" if current and release.number == current.number else " "
-        size = size_of(sum(stored.size for stored in release.files))
-        click.echo(f"{star} {release.number:>5}  serial {release.serial}, {len(release.files)} files, {size}")
+
+    def work() -> bool:
+        store = MirrorStore(folder)
+        current = store.current_number()
+        kept = [store.release(number) for number in store.numbers()]
+        if as_json:
+            shown = [{"release": each.number, "serial": each.serial, "files": len(each.files)} for each in kept]
+            print_json({"served": current, "releases": shown})
+            return True
+        for release in kept:
+            star = "*" if release.number == current else " "
+            size = size_of(sum(stored.size for stored in release.files))
+            click.echo(f"{star} {release.number:>5}  serial {release.serial}, {len(release.files)} files, {size}")
+        return True
+
+    as_owner(folder, work)
 
 
 @firmware.command()
@@ -151,25 +153,26 @@ def releases(folder: Path, as_json: bool) -> None:
 def rollback(appliance: Appliance, number: int | None, folder: Path, check: bool, tell: bool, as_json: bool) -> None:
     """Serve an earlier release again, at once."""
     store = MirrorStore(folder)
-    current = store.served()
-    wanted = number if number is not None else _before(store, current)
-    release = store.release(wanted)
-    changed = wanted != current.number
 
     def work() -> bool:
-        with store.locked():
-            store.serve(wanted)
+        current = _served_number(store)
+        wanted = number if number is not None else _before(store, current)
+        release = store.release(wanted)
+        changed = wanted != current
+        before = _listing(_readable(store, current))
+        if changed and not check:
+            with store.locked():
+                store.serve(wanted)
+        if as_json:
+            told = {"changed": changed, "release": wanted, "instead_of": current}
+            print_json(told | {"before": before, "after": _listing(release)})
+        else:
+            verb = "would be" if check else "is"
+            click.echo(f"release {wanted} {verb} served" + (f" instead of {current}" if changed else " already"))
         return True
 
-    if changed and not check:
-        _as_owner(folder, work)
+    as_owner(folder, work)
     _tell(appliance, store, tell and not check)
-    if as_json:
-        told = {"changed": changed, "release": wanted, "instead_of": current.number}
-        print_json(told | {"before": _listing(current), "after": _listing(release)})
-    else:
-        verb = "would be" if check else "is"
-        click.echo(f"release {wanted} {verb} served" + (f" instead of {current.number}" if changed else " already"))
 
 
 @firmware.command()
@@ -177,16 +180,20 @@ def rollback(appliance: Appliance, number: int | None, folder: Path, check: bool
 @AS_JSON
 def verify(folder: Path, as_json: bool) -> None:
     """Read every byte of what is served, and tell what is damaged; exit status 1 then."""
-    store = MirrorStore(folder)
-    release = store.served()
-    damaged = [stored.path for stored in store.damaged()]
-    if as_json:
-        print_json({"ok": not damaged, "damaged": damaged, "files": len(release.files)})
-    else:
-        for path in damaged:
-            click.echo(f"damaged: {path}; remove its object and run autoprov firmware sync again")
-        click.echo(f"{len(release.files) - len(damaged)} of {len(release.files)} files are whole")
-    sys.exit(1 if damaged else 0)
+
+    def work() -> bool:
+        store = MirrorStore(folder)
+        release = store.served()
+        damaged = [stored.path for stored in store.damaged()]
+        if as_json:
+            print_json({"ok": not damaged, "damaged": damaged, "files": len(release.files)})
+        else:
+            for path in damaged:
+                click.echo(f"damaged: {path}; remove its object and run autoprov firmware sync again")
+            click.echo(f"{len(release.files) - len(damaged)} of {len(release.files)} files are whole")
+        return not damaged
+
+    sys.exit(0 if as_owner(folder, work) else 1)
 
 
 @firmware.command()
@@ -195,12 +202,19 @@ def verify(folder: Path, as_json: bool) -> None:
 @AS_JSON
 def export(target: Path, folder: Path, as_json: bool) -> None:
     """Write what phones are served into one file, for a site without internet."""
-    release = write_export(MirrorStore(folder), target)
-    size = target.stat().st_size
-    if as_json:
-        print_json({"release": release.number, "serial": release.serial, "files": len(release.files), "size": size})
-    else:
-        click.echo(f"{target}: {len(release.files)} files, {size_of(size)}")
+    with new_file(target) as stream:
+
+        def work() -> bool:
+            release = write_export(MirrorStore(folder), stream)
+            size = os.fstat(stream.fileno()).st_size
+            if as_json:
+                shown = {"release": release.number, "serial": release.serial, "files": len(release.files), "size": size}
+                print_json(shown)
+            else:
+                click.echo(f"{target}: {len(release.files)} files, {size_of(size)}")
+            return True
+
+        as_owner(folder, work)
 
 
 @firmware.command(name="import")
@@ -224,10 +238,14 @@ def import_command(
 ) -> None:
     """Serve what another mirror exported; every byte is checked first."""
     store = MirrorStore(folder)
+    try:
+        stream = source.open("rb")  # before rights are given up: a disk may be root's alone
+    except OSError as error:
+        raise Refused("unavailable", f"{source} cannot be read: {error.strerror}") from None
 
     def work() -> bool:
         before = store.current()
-        changed, release = carry_in(store, source, allow_downgrade=allow_downgrade, keep=keep, dry_run=check)
+        changed, release = carry_in(store, stream, allow_downgrade=allow_downgrade, keep=keep, dry_run=check)
         if as_json:
             told = {"changed": changed, "release": release.number, "serial": release.serial}
             print_json(told | {"before": _listing(before), "after": _listing(release)})
@@ -237,62 +255,22 @@ def import_command(
             click.echo(f"release {release.number} {verb} served{already}")
         return True
 
-    _as_owner(folder, work)
+    with stream:
+        as_owner(folder, work)
     _tell(appliance, store, tell and not check)
 
 
 # -- what the commands share ------------------------------------------------------------------------------------------
 
 
-def _as_owner(folder: Path, work: Callable[[], bool]) -> bool:
-    """Do what handles files from the network with the rights of the mirror's owner, if root calls."""
-    try:
-        owner = folder.stat()
-    except FileNotFoundError:
-        owner = None
-    if owner is None or os.geteuid() != 0 or owner.st_uid == 0:
-        return work()
-    sys.stdout.flush()
-    "localhost".encode("idna")  # is loaded when a name is first looked up; the owner may not read our libraries
-    child = os.fork()
-    if child == 0:
-        os.setgroups([])
-        os.setgid(owner.st_gid)
-        os.setuid(owner.st_uid)
-        os._exit(_status(work))
-    # An interrupt reaches the child as well; it ends in order, and so do we.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda got, _frame: os.kill(child, got))
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status not in (0, _NOT_SOUND):
-        sys.exit(1)
-    return status == 0
-
-
-_NOT_SOUND = 3
-
-
-def _status(work: Callable[[], bool]) -> int:
-    try:
-        status = 0 if work() else _NOT_SOUND
-    except Refused as refusal:
-        tell_refusal(refusal)
-        status = 1
-    except BaseException:  # the caller's process is another: nothing may leave this function
-        traceback.print_exc()
-        status = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    return status
-
-
-def _read(source: str, store: MirrorStore, limits: Limits, insecure: bool) -> Manifest:
+def _read(source: str) -> bytes | None:
+    """A list from here; None for one at an address. Read before rights are given up: it may be its writer's alone."""
     if source == "-":
-        return manifest.read(sys.stdin.buffer.read(), "standard input")
+        return sys.stdin.buffer.read()
     if urlsplit(source).scheme in ("https", "http"):
-        return manifest.read(_download(source, store, limits, insecure), source, insecure)
+        return None
     try:
-        return manifest.read(Path(source).read_bytes(), source)
+        return Path(source).read_bytes()
     except OSError as error:
         raise Refused("not_found", f"{source} cannot be read: {error.strerror}") from None
 
@@ -330,10 +308,28 @@ def _offered(entry: dict[str, Any]) -> dict[str, Any]:
     return {name: entry.get(name) for name in names}
 
 
-def _before(store: MirrorStore, current: Release) -> int:
-    earlier = [number for number in store.numbers() if number < current.number]
+def _served_number(store: MirrorStore) -> int | None:
+    """The release phones are served; None when that cannot be told: to go back is the way out of that."""
+    try:
+        number = store.current_number()
+    except Refused:
+        return None
+    if number is None:
+        store.served()  # refuses
+    return number
+
+
+def _readable(store: MirrorStore, number: int | None) -> Release | None:
+    try:
+        return None if number is None else store.release(number)
+    except Refused:
+        return None
+
+
+def _before(store: MirrorStore, current: int | None) -> int:
+    earlier = [number for number in store.numbers() if current is None or number < current]
     if not earlier:
-        raise Refused("not_found", f"release {current.number} is the oldest that is kept; there is none to go back to")
+        raise Refused("not_found", f"release {current} is the oldest that is kept; there is none to go back to")
     return earlier[-1]
 
 

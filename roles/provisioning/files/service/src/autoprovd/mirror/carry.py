@@ -14,8 +14,7 @@ import json
 import os
 import tarfile
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import IO
 
 from pydantic import ValidationError
@@ -30,58 +29,49 @@ _MOST_LIST_BYTES = 32 * 1024**2
 _CHUNK = 1024**2
 
 
-def export(store: MirrorStore, target: Path) -> Release:
-    """Write what phones are served now into one file; it appears there when it is whole.
-
-    Raises ``Refused``.
-    """
+def export(store: MirrorStore, stream: IO[bytes]) -> Release:
+    """Write what phones are served now, on the disk for good. Raises ``Refused`` and ``OSError``."""
     release = store.served()
-    unfinished = target.with_name(f".{target.name}.part")
-    try:
-        with unfinished.open("wb") as stream:
-            with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
-                content = {"serial": release.serial, "files": [asdict(stored) for stored in release.files]}
-                _add(archive, _LIST, json.dumps(content, ensure_ascii=False).encode())
-                for sha256 in sorted({stored.sha256 for stored in release.files}):
-                    file = store.object(sha256)
-                    info = tarfile.TarInfo(f"objects/{sha256}")
-                    info.size = file.stat().st_size
-                    with file.open("rb") as source:
-                        archive.addfile(info, source)
-            stream.flush()
-            os.fsync(stream.fileno())
-        unfinished.replace(target)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise Refused("unavailable", f"{target} cannot be written: {error.strerror or error}") from None
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        content = {"serial": release.serial, "files": [asdict(stored) for stored in release.files]}
+        _add(archive, _LIST, json.dumps(content, ensure_ascii=False).encode())
+        for sha256, size in sorted({stored.sha256: stored.size for stored in release.files}.items()):
+            info = tarfile.TarInfo(f"objects/{sha256}")
+            info.size = size
+            with _opened(store, sha256) as source:
+                archive.addfile(info, source)
+    stream.flush()
+    os.fsync(stream.fileno())
     return release
 
 
 def carry_in(
-    store: MirrorStore, source: Path, *, allow_downgrade: bool = False, keep: int = 3, dry_run: bool = False
+    store: MirrorStore, stream: IO[bytes], *, allow_downgrade: bool = False, keep: int = 3, dry_run: bool = False
 ) -> tuple[bool, Release]:
     """Make the release in an exported file the one phones are served; whether anything changes, and the release.
 
     What is here already is not written again. Raises ``Refused``, and leaves what is served as it was.
     """
     try:
-        with source.open("rb") as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
             serial, files = _read_list(archive)
             before = store.current()
             _refuse_older(before, serial, allow_downgrade)
             if before and before.serial == serial and sorted(before.files, key=_path) == sorted(files, key=_path):
                 return False, before
+            missing = {stored.sha256: stored.size for stored in files if store.size_of(stored.sha256) is None}
+            store.refuse_full_disk(sum(missing.values()), "are to be imported")
             if dry_run:
                 return True, Release(max(store.numbers(), default=0) + 1, serial, tuple(files))
             with store.locked():
-                _adopt_missing(store, archive, files)
+                _adopt_missing(store, archive, files, missing)
                 release = store.publish(serial, files)
                 store.prune(keep)
                 return True, release
-    except tarfile.TarError as error:
-        raise Refused("invalid", f"{source} is damaged, or no exported mirror: {error}; export it again") from None
+    except (tarfile.TarError, OverflowError) as error:
+        raise Refused("invalid", f"the file is damaged, or no exported mirror: {error}; export it again") from None
     except OSError as error:
-        raise Refused("unavailable", f"{source} cannot be read: {error.strerror}") from None
+        raise Refused("unavailable", f"the exported file cannot be read: {error.strerror}") from None
 
 
 def _refuse_older(before: Release | None, serial: int, allow_downgrade: bool) -> None:
@@ -93,12 +83,15 @@ def _refuse_older(before: Release | None, serial: int, allow_downgrade: bool) ->
         )
 
 
-def _adopt_missing(store: MirrorStore, archive: tarfile.TarFile, files: Sequence[Stored]) -> None:
-    wanted = {stored.sha256: stored.size for stored in files if store.size_of(stored.sha256) is None}
-    for info in archive:
+def _adopt_missing(
+    store: MirrorStore, archive: tarfile.TarFile, files: Sequence[Stored], wanted: dict[str, int]
+) -> None:
+    while (info := archive.next()) is not None:
+        archive.members.clear()  # type: ignore[attr-defined]  # tarfile remembers every member; a file of a stranger may have any number of them
         sha256 = info.name.removeprefix("objects/")
         if sha256 in wanted:
-            stream = archive.extractfile(info) if info.isreg() else None
+            # A sparse file would be as large as it likes, out of nothing.
+            stream = archive.extractfile(info) if info.isreg() and not info.issparse() else None
             if stream is None or info.size != wanted[sha256]:
                 raise Refused("invalid", f"{info.name} is not the file the list means; export the mirror again")
             _adopt(store, stream, sha256)
@@ -120,20 +113,19 @@ def _read_list(archive: tarfile.TarFile) -> tuple[int, list[Stored]]:
         content = json.loads(stream.read())
         serial = int(content["serial"])
         for index, raw in enumerate(content["files"]):
-            stored = Stored(**raw)
+            stored = Stored.read(raw)
             try:
                 entry = Entry.model_validate(stored.entry)
             except ValidationError as error:
                 faults += (fault.inside(f"files[{index}]") for fault in faults_of(error))
                 continue
-            sound = len(stored.sha256) == 64 and set(stored.sha256) <= set("0123456789abcdef")
-            if entry.path != stored.path or not sound or not 0 < stored.size <= MOST_BYTES:
+            if entry.path != stored.path or not 0 < stored.size <= MOST_BYTES:
                 faults.append(Fault(f"files[{index}]", "does not fit its own description"))
             if stored.path in taken:
                 faults.append(Fault(f"files[{index}]", f"{stored.path} stands in the list twice"))
             taken.add(stored.path)
-            files.append(stored)
-    except (ValueError, KeyError, TypeError) as error:
+            files.append(replace(stored, entry=entry.model_dump(mode="json")))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise Refused("invalid", f"the list of the exported mirror is damaged: {error}; export it again") from None
     if faults:
         raise Refused("invalid", "the list of the exported mirror has faults; export it again", faults)
@@ -155,6 +147,16 @@ def _adopt(store: MirrorStore, stream: IO[bytes], sha256: str) -> None:
         store.adopt(part, sha256)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _opened(store: MirrorStore, sha256: str) -> IO[bytes]:
+    try:
+        return store.object(sha256).open("rb")
+    except OSError as error:
+        raise Refused(
+            "unavailable",
+            f"{store.object(sha256)} cannot be read: {error.strerror}; see what autoprov firmware verify says",
+        ) from None
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from autoprovd.mirror.store import Stored
+from rich.table import Table
+
+from autoprovd.mirror.store import Release, Stored
 from autoprovd.mirror.sync import Change, Outcome
 
 
@@ -56,3 +58,17 @@ def listing(files: Iterable[Stored]) -> str:
     """What a release holds, a line a file, in an order that lets two releases be laid side by side."""
     lines = (f"{_what(s.entry)}: {s.entry['version']}, {s.path}, {size_of(s.size)}, sha256 {s.sha256}" for s in files)
     return "".join(f"{line}\n" for line in sorted(lines))
+
+
+def table_of(release: Release) -> Table:
+    """What a release holds, for a terminal."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("File", "For", "Kind", "Version", "From", "Size"):
+        table.add_column(heading)
+    for stored in release.files:
+        entry = stored.entry
+        kind = f"{entry['kind']} {entry['language']}" if entry["language"] else entry["kind"]
+        models = ", ".join([*entry["models"], *(f"({revision})" for revision in entry["revisions"])]) or "all"
+        size = size_of(stored.size)
+        table.add_row(stored.path, models, kind, entry["version"], entry["min_from"] or "any", size)
+    return table

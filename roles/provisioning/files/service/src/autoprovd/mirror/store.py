@@ -21,18 +21,24 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
 from autoprovd.faults import Refused
+from autoprovd.mirror.manifest import Entry
 
 MANIFEST = "manifest.json"
 """In each release, beside the vendors' folders."""
+_SPARE_BYTES = 64 * 1024**2
+"""What is left free on the disk."""
+_PATH = re.compile(r"[a-z0-9]+/[0-9A-Za-z][0-9A-Za-z._+-]{0,63}/[0-9A-Za-z][0-9A-Za-z._+() -]{0,199}")
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,15 @@ class Stored:
     size: int
     entry: dict[str, Any]
     """The manifest's words for it, as they were taken."""
+
+    @staticmethod
+    def read(raw: Any) -> Stored:
+        """One from JSON, whose path and hash lead nowhere else. Raises ``ValueError`` and ``TypeError``."""
+        stored = Stored(**raw)
+        if not (_PATH.fullmatch(stored.path) and _SHA256.fullmatch(stored.sha256) and stored.size > 0):
+            raise ValueError(f"{stored.path!r} is no file of a mirror")
+        unsaid = {name: field.default for name, field in Entry.model_fields.items() if not field.is_required()}
+        return replace(stored, entry={**unsaid, "models": [], "revisions": [], **stored.entry})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,21 +148,41 @@ class MirrorStore:
         file.replace(target)
         _sync_folder(target.parent)
 
+    def refuse_full_disk(self, count: int, what: str) -> None:
+        """Raise ``Refused`` unless there is room for so many bytes more."""
+        existing = next(folder for folder in (self.folder, *self.folder.absolute().parents) if folder.exists())
+        free = shutil.disk_usage(existing).free
+        if count + _SPARE_BYTES > free:
+            raise Refused(
+                "unavailable",
+                f"{count / 1e6:,.0f} MB {what} and {free / 1e6:,.0f} MB are free in {self.folder}; "
+                "make room, or keep fewer releases",
+            )
+
     # -- releases -----------------------------------------------------------------------------------------------------
 
     def numbers(self) -> list[int]:
         """The releases that are kept, oldest first."""
         try:
-            return sorted(int(entry.name) for entry in self._releases.iterdir() if entry.name.isdigit())
+            return sorted(int(entry.name) for entry in self._releases.iterdir() if entry.name.isdecimal())
         except FileNotFoundError:
             return []
 
     def current(self) -> Release | None:
         """What phones are served; None when nothing was ever published."""
+        number = self.current_number()
+        return None if number is None else self.release(number)
+
+    def current_number(self) -> int | None:
+        """The release phones are served, which may be damaged; None when nothing was ever published."""
         try:
-            return self.release(int(self._current.readlink().name))
+            return int(self._current.readlink().name)
         except FileNotFoundError:
             return None
+        except (OSError, ValueError):
+            raise Refused(
+                "unavailable", f"{self._current} is no link to a release; go back to one: autoprov firmware rollback"
+            ) from None
 
     def served(self) -> Release:
         """What phones are served; ``Refused`` when nothing was ever published."""
@@ -161,12 +196,16 @@ class MirrorStore:
         file = self._releases / f"{number:07d}" / "release.json"
         try:
             content = json.loads(file.read_bytes())
-            return Release(number, content["serial"], tuple(Stored(**stored) for stored in content["files"]))
+            return Release(number, int(content["serial"]), tuple(Stored.read(raw) for raw in content["files"]))
         except FileNotFoundError:
             kept = ", ".join(map(str, self.numbers())) or "none"
             raise Refused("not_found", f"there is no release {number}; kept are {kept}") from None
+        except OSError as error:
+            raise Refused("unavailable", f"{file} cannot be read: {error.strerror}") from None
         except (ValueError, KeyError, TypeError) as error:
-            raise Refused("unavailable", f"{file} is damaged: {error}; publish again, or go back to another") from None
+            raise Refused(
+                "unavailable", f"{file} is damaged: {error}; go back to another release: autoprov firmware rollback"
+            ) from None
 
     def publish(self, serial: int, files: Sequence[Stored]) -> Release:
         """Make a release of files whose objects are here, and let phones see it, all at once."""
@@ -205,7 +244,7 @@ class MirrorStore:
         for number in numbers:
             if number not in kept:
                 shutil.rmtree(self._releases / f"{number:07d}")
-        needed = {stored.sha256 for number in kept for stored in self.release(number).files}
+        needed = {stored.sha256 for number in kept for stored in self._files_of(number)}
         gone = []
         for path in self.objects.glob("*/*"):
             sha256 = path.parent.name + path.name
@@ -213,6 +252,15 @@ class MirrorStore:
                 path.unlink()
                 gone.append(sha256)
         return gone
+
+    def _files_of(self, number: int) -> Iterator[Stored]:
+        """The files of a kept release; one that nobody can read any more is forgotten, unless phones are served it."""
+        try:
+            yield from self.release(number).files
+        except Refused:
+            if number == self.current_number():
+                raise
+            shutil.rmtree(self._releases / f"{number:07d}")
 
     # -- what is what -------------------------------------------------------------------------------------------------
 
@@ -241,7 +289,7 @@ class MirrorStore:
                 with self.object(stored.sha256).open("rb") as stream:
                     if hashlib.file_digest(stream, "sha256").hexdigest() == stored.sha256:
                         continue
-            except FileNotFoundError:
+            except OSError:
                 pass
             yield stored
 

@@ -9,7 +9,6 @@ predecessor in the release.
 from __future__ import annotations
 
 import hashlib
-import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -25,9 +24,6 @@ from autoprovd.mirror.fetch import FetchError, Limits, Wanted, fetch, head
 from autoprovd.mirror.manifest import Entry, Manifest
 from autoprovd.mirror.signing import SignatureFault, check
 from autoprovd.mirror.store import MirrorStore, Stored
-
-_SPARE_BYTES = 64 * 1024**2
-"""What is left free on the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +140,7 @@ class _Run:
             self._outcome.foreseen = [self._stored(task) or _expected(task) for task in tasks]
             self._outcome.changed = bool(missing) or self._differs(self._outcome.foreseen)
             return self._outcome
-        self._refuse_full_disk()
+        self._store.refuse_full_disk(self._outcome.bytes_to_fetch, "are to be fetched")
         self._look_at_pinned([task for task in tasks if task.pinned is not None and task.sha256 is not None])
         self._fetch(missing)
         if self._new_pins:
@@ -158,15 +154,6 @@ class _Run:
                 "conflict",
                 f"the manifest has serial {self._manifest.serial}, the mirror was made from {self._before.serial}; "
                 "an old list would bring back old faults. Take the newer one, or allow the downgrade",
-            )
-
-    def _refuse_full_disk(self) -> None:
-        free = shutil.disk_usage(self._store.folder).free
-        if self._outcome.bytes_to_fetch + _SPARE_BYTES > free:
-            raise Refused(
-                "unavailable",
-                f"{self._outcome.bytes_to_fetch / 1e6:,.0f} MB are to be fetched and {free / 1e6:,.0f} MB are free in "
-                f"{self._store.folder}; make room, or keep fewer releases",
             )
 
     # -- what is here already -----------------------------------------------------------------------------------------
