@@ -110,10 +110,11 @@ class Challenged(Scheme):
     def learn(self, challenges: Challenges) -> bool:
         offered = challenges.get("digest")
         if offered and self._usable(offered):
-            again = bool(self._digest) and offered.get("stale", "").lower() != "true"
+            # Refused for a new nonce: they are wrong. One that was good before may have been forgotten by the service,
+            # or miscounted where a request got lost.
+            wrong = self._count == 1 and offered.get("stale", "").lower() != "true"
             self._digest, self._count = offered, 0
-            # The same credentials were just refused for a nonce that had not run out: they are wrong.
-            return not again
+            return not wrong
         if "basic" in challenges and self._basic is None and not self._digest:
             self._basic = Basic(self._username, self._password)
             return True

@@ -41,6 +41,27 @@ class Entry(t.NamedTuple):
     present: bool
 
 
+def option_faults(options: t.Mapping[str, t.Any], provider: t.Type[Provider]) -> t.List[str]:
+    """What is wrong with the options that hold for the whole list."""
+    faults = []
+    endpoint = options.get("endpoint")
+    if endpoint and not (_is_https(endpoint) and _URL.fullmatch(endpoint)):
+        faults.append("endpoint is not an address by https without credentials; write https://host/path")
+    for name in ("username", "password"):
+        value = str(options[name])
+        if not value or not value.isprintable():
+            faults.append(f"{name} is empty or holds characters that none has (a line break?); copy it again")
+    if ":" in str(options["username"]):
+        faults.append("username holds a colon, which ends a user name on its way; check it")
+    if options.get("purge") and not provider.lists:
+        faults.append(f"{provider.title} does not tell what it has, so nothing can be purged; use state=absent")
+    if not 1 <= int(options.get("endpoint_timeout") or 0) <= 600:
+        faults.append("endpoint_timeout is outside 1..600")
+    if not 0 <= int(options.get("retries") or 0) <= 10:
+        faults.append("retries is outside 0..10")
+    return faults
+
+
 def parse_entries(
     entries: t.Sequence[t.Mapping[str, t.Any]], url: t.Optional[str], state: str, faults: t.List[str]
 ) -> t.List[Entry]:
@@ -149,3 +170,11 @@ def _label_fault(entry: Entry, provider: t.Type[Provider]) -> t.Optional[str]:
     if provider.needs_label_id and not entry.label_id:
         return "mac_id is missing; give the four characters that stand behind the MAC address on the label"
     return None
+
+
+def _is_https(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc and parts.port != 0
+    except ValueError:
+        return False

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import base64
 import typing as t
 from abc import ABC, abstractmethod
 
@@ -64,6 +65,8 @@ class Provider(ABC):
         self.transport = transport
         self.provider_name = provider_name
         self.username = username
+        # What Basic sends, should a service quote it.
+        transport.keep_secret(base64.b64encode(f"{username}:{password}".encode()).decode())
         self.scheme = self.make_scheme(username, password)
 
     @abstractmethod

@@ -33,6 +33,7 @@ _LARGEST_ANSWER = 8 * 1024 * 1024
 _LONGEST_WAIT = 60.0
 #: Hawk and others allow a minute between two clocks.
 _CLOCKS_AGREE = 60
+_sleep = time.sleep
 
 
 class Response(t.NamedTuple):
@@ -58,7 +59,6 @@ class Transport:
         ca_path: t.Optional[str] = None,
         timeout: float = 30.0,
         retries: int = 3,
-        sleep: t.Callable[[float], None] = time.sleep,
     ) -> None:
         self.title = title
         self.endpoint = endpoint
@@ -67,7 +67,6 @@ class Transport:
         self._secrets = [secret for secret in secrets if secret]
         self._ca_path = ca_path
         self._timeout = timeout
-        self._sleep = sleep
 
     def call(
         self,
@@ -102,7 +101,7 @@ class Transport:
         """Wait before the next attempt: as long as the service said, else twice as long each time, and not in step
         with others."""
         backoff = min(2.0**attempt, _LONGEST_WAIT) * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
-        self._sleep(min(retry_after or backoff, _LONGEST_WAIT))
+        _sleep(min(retry_after or backoff, _LONGEST_WAIT))
 
     def relative(self, path: str) -> str:
         """The address of something below the endpoint, or what a link of the service means."""
@@ -128,6 +127,35 @@ class Transport:
                 f"{self.title} answered HTTP {response.status} without JSON; check endpoint, or does a proxy answer?"
             ) from None
 
+    def refusal(self, response: Response) -> CallError:
+        """The error of an answer that says nothing better itself."""
+        status = response.status
+        if status < 400:
+            target = _host(urljoin(self.endpoint, response.headers.get("Location") or ""))
+            return CallError(
+                f"{self.title} redirects to {self.clean(target)}: credentials are not carried there; check endpoint",
+                status=status,
+            )
+        if status == 401:
+            return NotAccepted(
+                f"{self.title} does not accept the credentials; check username and password{self._clock(response)}",
+                status=status,
+            )
+        if status == 403:
+            return CallError(
+                f"{self.title} forbids this to the account; have it enabled by the vendor, or use another",
+                status=status,
+            )
+        wait = retry_after(response.headers.get("Retry-After"))
+        if status == 429:
+            message = f"{self.title} wants fewer requests (HTTP 429); wait, and run again"
+        elif status in _PASSING:
+            message = f"{self.title} is in trouble (HTTP {status}); wait, and run again"
+        else:
+            said = self.clean(response.body[:2000].decode("utf-8", "replace")) or "nothing else"
+            message = f"{self.title} refused (HTTP {status}), saying: {said}"
+        return CallError(message, may_be_done=status in _PASSING, retry_after=wait, status=status)
+
     def _once(
         self,
         request: Request,
@@ -144,7 +172,7 @@ class Transport:
                 break
         if response.status < 300 or response.status in read:
             return response
-        raise self._refusal(response)
+        raise self.refusal(response)
 
     def _send(self, request: Request, scheme: Scheme, further: t.Mapping[str, str]) -> Response:
         headers = {"Accept": "application/json, text/xml", **further}
@@ -181,34 +209,6 @@ class Transport:
         if len(body) > _LARGEST_ANSWER:
             raise CallError(f"{self.title} answered with more than {_LARGEST_ANSWER // 1024**2} MB; check endpoint")
         return Response(answer.code, answer.headers, body)
-
-    def _refusal(self, response: Response) -> CallError:
-        status = response.status
-        if status < 400:
-            target = _host(urljoin(self.endpoint, response.headers.get("Location") or ""))
-            return CallError(
-                f"{self.title} redirects to {self.clean(target)}: credentials are not carried there; check endpoint",
-                status=status,
-            )
-        if status == 401:
-            return NotAccepted(
-                f"{self.title} does not accept the credentials; check username and password{self._clock(response)}",
-                status=status,
-            )
-        if status == 403:
-            return CallError(
-                f"{self.title} forbids this to the account; have it enabled by the vendor, or use another",
-                status=status,
-            )
-        wait = _retry_after(response.headers.get("Retry-After"))
-        if status == 429:
-            message = f"{self.title} wants fewer requests (HTTP 429); wait, and run again"
-        elif status in _PASSING:
-            message = f"{self.title} is in trouble (HTTP {status}); wait, and run again"
-        else:
-            said = self.clean(response.body[:2000].decode("utf-8", "replace")) or "nothing else"
-            message = f"{self.title} refused (HTTP {status}), saying: {said}"
-        return CallError(message, may_be_done=status in _PASSING, retry_after=wait, status=status)
 
     def _clock(self, response: Response) -> str:
         try:
@@ -253,7 +253,7 @@ def _host(url: str) -> str:
     return urlsplit(url).hostname or "no host"
 
 
-def _retry_after(value: t.Optional[str]) -> float:
+def retry_after(value: t.Optional[str]) -> float:
     """Seconds of a Retry-After header (RFC 9110, 10.2.3), 0 when there is none."""
     if value and value.strip().isdigit():
         return float(value.strip())

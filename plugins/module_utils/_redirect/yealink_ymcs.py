@@ -19,7 +19,7 @@ from .authentication import Basic, Bearer, Request, Scheme
 from .errors import CallError, NotAccepted, PhoneFault
 from .provider import REMOVE, UPDATE, Change, Made, Provider, Registration, Standing
 from .refusals import YMCS, YMCS_PASSING, YMCS_SESSION_ENDED, explain, find
-from .transport import Response
+from .transport import Response, retry_after
 
 _PAGE = 100
 #: The service says more of itself in the code of its answer than in the status.
@@ -172,21 +172,17 @@ class YealinkYmcs(Provider):
             if isinstance(found, dict):
                 return found
             raise CallError(f"{self.title} answered without an object; check endpoint", may_be_done=True)
-        code, said = str(response.status), ""
         try:
             found = json.loads(response.body)
-            code = str(found.get("code") or found.get("error") or code)
-            said = f"{found.get('message') or ''} {found.get('requestId') or ''}"
-        except (ValueError, AttributeError):
-            pass
-        if code in YMCS_SESSION_ENDED or (response.status == 401 and code == "401"):
-            raise _SessionEnded(f"{self.title} ended the session, again; run again")
-        passing = code in YMCS_PASSING or response.status in (408, 429, 500, 502, 503, 504)
-        wait = response.headers.get("Retry-After") or ""
+            code, said = str(found["code"]), f"{found.get('message') or ''} {found.get('requestId') or ''}"
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise self.transport.refusal(response) from None
+        if code in YMCS_SESSION_ENDED:
+            raise _SessionEnded(f"{self.title} ended the session, again; check the clock of this host, and run again")
         raise CallError(
             f"{self.title}: {explain(YMCS, self.transport.clean(f'{code} {said}'))}",
-            may_be_done=passing,
-            retry_after=float(wait) if wait.isdigit() else 0.0,
+            may_be_done=code in YMCS_PASSING,
+            retry_after=retry_after(response.headers.get("Retry-After")),
             status=response.status,
         )
 
