@@ -234,7 +234,7 @@ faults:
 
 import typing as t
 
-from ansible_collections.autoprov.appliance.plugins.module_utils._module import ApiModule
+from ansible_collections.autoprov.appliance.plugins.module_utils._module import HIDDEN, ApiModule
 from ansible_collections.autoprov.appliance.plugins.module_utils._redirect import engine, intent, proof
 from ansible_collections.autoprov.appliance.plugins.module_utils._redirect.errors import RedirectError
 from ansible_collections.autoprov.appliance.plugins.module_utils._redirect.provider import Provider
@@ -320,8 +320,20 @@ def connect(params: t.Mapping[str, t.Any], kind: t.Type[Provider]) -> Provider:
     return kind(transport, params["username"], params["password"], params["provider_name"])
 
 
+class RedirectModule(ApiModule):
+    """The module, which shows neither phones nor what somebody may have put in front of a host."""
+
+    def __init__(self) -> None:
+        super().__init__(argument_spec(), counted=["phones", "password"])
+
+    def shown_params(self) -> t.Dict[str, t.Any]:
+        shown = super().shown_params()
+        hidden = {name: HIDDEN for name in ("url", "endpoint") if "@" in str(shown.get(name) or "")}
+        return {**shown, **hidden}
+
+
 def main() -> None:
-    module = ApiModule(argument_spec(), counted=["phones", "password"])
+    module = RedirectModule()
     params = module.params
     kind = engine.PROVIDERS[params["provider"]]
     try:
