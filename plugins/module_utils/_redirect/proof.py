@@ -28,8 +28,8 @@ STATED = ("network", "label", "credentials", "certificate")
 #: The widest network that still says something about who is asking, by IP version: what one site is given.
 NARROW_ENOUGH = {4: 24, 6: 48}
 WAY_OUT = (
-    "release it on a stronger proof (certificate, credentials, or network with the site's own addresses), and arm it "
-    "again: docs/cloud.md"
+    "release them on a stronger proof (certificate, credentials, or network with the site's own addresses), then "
+    "revoke and arm them: docs/cloud.md"
 )
 
 

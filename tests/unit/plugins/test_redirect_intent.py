@@ -147,9 +147,9 @@ def test_a_url_that_gives_passwords_to_a_mac_address_is_refused(snom: Bench, api
     api.expect("GET", f"/api/v1/phones?mac={SNOM}", {"phones": [weak]})
     result = snom.run([{"mac": SNOM}], stated_proof=None, api_url=api.url)
     assert result["faults"] == [
-        f"phones[0] ({SNOM}): its passwords (sip, web) would be released to whoever shows its MAC address; release it "
-        "on a stronger proof (certificate, credentials, or network with the site's own addresses), and arm it again: "
-        "docs/cloud.md"
+        f"phones[0] ({SNOM}): its passwords (sip, web) would be released to whoever shows its MAC address; release "
+        "them on a stronger proof (certificate, credentials, or network with the site's own addresses), then revoke "
+        "and arm them: docs/cloud.md"
     ]
     assert snom.service.asked == [], "the vendor has not heard of it"
 
