@@ -135,6 +135,9 @@ class WrittenNeighbours(Neighbours):
     def mac_of(self, address: str) -> str | None:
         return self.table.get(address)
 
+    def addresses_of(self, mac: str) -> list[str]:
+        return [address for address, known in self.table.items() if known == mac]
+
     def look(self, address: str) -> Sight:
         return Sight(self.mac_of(address), address in self.network)
 

@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from autoprovd.faults import Fault, Refused
+from autoprovd.model import parse_mac
 
 
 class NoService(Refused):
@@ -73,3 +74,21 @@ def tell_refusal(refusal: Refused) -> None:
     click.echo(f"autoprov: {refusal.message}", err=True)
     for fault in refusal.faults:
         click.echo(f"  {fault}", err=True)
+
+
+class MacType(click.ParamType[str]):
+    """A MAC address in any usual spelling."""
+
+    name = "MAC"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """It as 12 lower-case hexadecimal digits."""
+        try:
+            return parse_mac(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def spell(mac: str) -> str:
+    """A MAC address as it stands on labels."""
+    return ":".join(mac[index : index + 2] for index in range(0, 12, 2)).upper()

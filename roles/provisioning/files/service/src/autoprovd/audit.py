@@ -35,7 +35,7 @@ class Event:
 
     ``name`` is one of: created, updated, removed, armed, released, repeated, lent, returned, refused, suspect,
     rekeyed, confirmed, revoked, sealed, shredded, resealed, settings, token, read, catalogue, rollout, offered, lost,
-    banned, lifted.
+    banned, lifted, resynced.
     """
 
     name: str

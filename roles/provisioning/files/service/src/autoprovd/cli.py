@@ -16,16 +16,19 @@ from rich.text import Text
 from autoprovd import __version__
 from autoprovd.appliance import AS_JSON as _JSON
 from autoprovd.appliance import Appliance as _Appliance
+from autoprovd.appliance import MacType as _MacType
 from autoprovd.appliance import console as _console
 from autoprovd.appliance import pass_appliance as _appliance
 from autoprovd.appliance import print_json as _print_json
+from autoprovd.appliance import spell as _spell
 from autoprovd.appliance import tell_refusal as _tell_refusal
 from autoprovd.cli_bans import ban
 from autoprovd.cli_firmware import firmware
 from autoprovd.cli_records import audit, key
+from autoprovd.cli_resync import resync
 from autoprovd.cli_rollout import rollout
 from autoprovd.faults import Refused
-from autoprovd.model import Audience, SecretClass, parse_mac
+from autoprovd.model import Audience, SecretClass
 
 _STATE_STYLE = {
     "armed": "yellow",
@@ -51,17 +54,7 @@ _SECRETS = click.option(
 )
 
 
-class _Mac(click.ParamType[str]):
-    name = "MAC"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            return parse_mac(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-_MAC = click.argument("mac", type=_Mac())
+_MAC = click.argument("mac", type=_MacType())
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -107,7 +100,7 @@ def phones(appliance: _Appliance, as_json: bool) -> None:
 
 @commands.group()
 def phone() -> None:
-    """One phone: show, arm, revoke, why."""
+    """One phone: show, arm, revoke, resync, why."""
 
 
 @phone.command()
@@ -230,6 +223,7 @@ commands.add_command(ban)
 commands.add_command(firmware)
 commands.add_command(key)
 commands.add_command(rollout)
+phone.add_command(resync)
 
 
 _COLUMNS = (SecretClass.SIP, SecretClass.MENU, SecretClass.WEB, SecretClass.PROVISIONING)
@@ -264,10 +258,6 @@ def _terms(grant: dict[str, Any]) -> str:
     if grant["shred"]:
         terms.append("shred")
     return ", ".join(terms)
-
-
-def _spell(mac: str) -> str:
-    return ":".join(mac[index : index + 2] for index in range(0, 12, 2)).upper()
 
 
 def _local_time(text: str) -> str:

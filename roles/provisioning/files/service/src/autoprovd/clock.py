@@ -73,6 +73,6 @@ class DatabaseClock(Clock):
         return time.monotonic() + self._ahead
 
 
-def iso_time(at: float | None) -> str | None:
-    """Seconds since 1970 as a person reads them: ISO 8601, UTC."""
-    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+def iso_time(at: float | None, timespec: str = "seconds") -> str | None:
+    """Seconds since 1970 as a person reads them: ISO 8601, UTC, to the second or as ``datetime.isoformat`` has it."""
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec=timespec)

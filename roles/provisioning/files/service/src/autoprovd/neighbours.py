@@ -61,6 +61,14 @@ class Neighbours:
             self._read_at = now
         return self._table.get(address)
 
+    def addresses_of(self, mac: str) -> list[str]:
+        """The IP addresses behind which the table sees that MAC address; none when it cannot be read."""
+        try:
+            table = self._kernel.neighbours()
+        except OSError:
+            return []
+        return [address for address, known in table.items() if known == mac]
+
     def look(self, address: str) -> Sight:
         """The same at this moment, and whether there must be one. The cost does not grow with the table.
 

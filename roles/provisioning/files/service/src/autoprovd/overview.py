@@ -129,6 +129,7 @@ def _phone(
         "vendor": definition["vendor"],
         "model": definition["model"],
         "name": definition.get("name", ""),
+        "address": definition.get("address"),
         "accounts": definition.get("accounts", []),
         "keys": definition.get("keys", []),
         "grants": [_grant(grant) for grant in grants],
@@ -164,7 +165,7 @@ def _grant(grant: Grant) -> dict[str, Any]:
 
 
 def _request(request: Request) -> dict[str, Any]:
-    return request._asdict() | {"at": iso_time(request.at)}
+    return request._asdict() | {"at": iso_time(request.at, "milliseconds")}
 
 
 def _advice(

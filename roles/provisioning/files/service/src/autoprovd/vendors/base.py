@@ -77,6 +77,8 @@ class Vendor(ABC):
     """Families whose phones get their secrets each time they ask, and only with the ID of their label as proof."""
     shared_files: re.Pattern[str]
     """Names, in lower case, that all phones of the vendor or of a model ask for: they tell nothing of who asks."""
+    no_restart: frozenset[str] = frozenset()
+    """Families that do not restart when they are told so (``check-sync;reboot=true``)."""
     factory_certificates: frozenset[str] = frozenset()
     """Families whose phones leave the factory with a certificate whose common name is their MAC address."""
 

@@ -27,7 +27,7 @@ from autoprovd.model import Audience, Mac, SecretClass, SecretKey, parse_mac
 from autoprovd.policy import Proof
 from autoprovd.site import Selection
 from autoprovd.tokens import ALL_SCOPES, Scope, Token
-from autoprovd.web import bans, firmware, records
+from autoprovd.web import bans, firmware, records, resync
 from autoprovd.web.parts import Parts
 
 _STATUS = {
@@ -281,6 +281,7 @@ def application(parts: Parts, on_socket: bool) -> FastAPI:
     records.add(api, parts, needs)
     firmware.add(api, parts, needs)
     bans.add(api, parts, needs)
+    resync.add(api, parts, needs)
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:

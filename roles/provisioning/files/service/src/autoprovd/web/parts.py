@@ -7,10 +7,13 @@ from __future__ import annotations
 from autoprovd.bans import Bans
 from autoprovd.firmware.rollouts import Rollouts
 from autoprovd.keys import Keys
+from autoprovd.leases import Leases
 from autoprovd.lending import Lending
+from autoprovd.neighbours import Neighbours
 from autoprovd.overview import Overview
 from autoprovd.release import Release
 from autoprovd.sealing import Keyring
+from autoprovd.sip.resync import Resync
 from autoprovd.site import Site
 from autoprovd.store import Store
 from autoprovd.tokens import Tokens
@@ -30,6 +33,7 @@ class Parts:
         keys: Keys | None = None,
         rollouts: Rollouts | None = None,
         bans: Bans | None = None,
+        resync: Resync | None = None,
     ) -> None:
         self.store = store
         self.keyring = keyring
@@ -41,3 +45,4 @@ class Parts:
         self.keys = keys or Keys(store, keyring)
         self.rollouts = rollouts or Rollouts(site)
         self.bans = bans or Bans()
+        self.resync = resync or Resync(store, keyring, overview, Neighbours(), Leases([]))

@@ -29,6 +29,7 @@ from autoprovd.neighbours import Neighbours
 from autoprovd.overview import Overview
 from autoprovd.release import Release
 from autoprovd.sealing import load_keyring
+from autoprovd.sip.resync import Resync
 from autoprovd.site import Site
 from autoprovd.store import Store
 from autoprovd.tokens import Tokens
@@ -82,10 +83,12 @@ def serve(config: Config) -> None:
     rollouts = Rollouts(site)
     overview = Overview(store, keyring, directory, rollouts)
     bans = _bans(config, directory)
-    parts = Parts(store, keyring, release, site, overview, Tokens(store, keyring), keys, rollouts, bans)
     leases = Leases([(file.kind, file.path) for file in config.identity.lease_files])
+    neighbours = Neighbours()
+    resync = Resync(store, keyring, overview, neighbours, leases)
+    parts = Parts(store, keyring, release, site, overview, Tokens(store, keyring), keys, rollouts, bans, resync)
     downloads = Downloads(config.firmware.folder, config.firmware.downloads_at_a_time)
-    for_phones = phones.PhoneFiles(directory, release, store.clock, Neighbours(), leases, downloads, bans)
+    for_phones = phones.PhoneFiles(directory, release, store.clock, neighbours, leases, downloads, bans)
     doors = _doors(config, for_phones, parts)
     log.event("started", version=__version__, count=rendered, listener=", ".join(door.name for door in doors))
     try:

@@ -47,6 +47,9 @@ class Gigaset(Vendor):
     models = read_models(__package__)
     shared_files = re.compile(r"provisioning\.xml")
     label_proof = frozenset(_OWN_FAMILIES)
+    # They need no restart for new settings, and take no order to from whom they do not know: teamwork.gigaset.com, "SIP
+    # check-sync mechanism".
+    no_restart = frozenset({"nx70"})
 
     def agent(self, user_agent: str) -> Agent | None:
         """See :class:`~autoprovd.vendors.base.Vendor`."""
