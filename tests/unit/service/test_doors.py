@@ -313,7 +313,7 @@ class Kernel(neighbours._Kernel):
         self.closed = 0
         self._answers = list(answers)
         self._told = told
-        self._socket = self  # type: ignore[assignment]
+        self._route._socket = self  # type: ignore[assignment]
 
     def send(self, question: bytes) -> None:
         self.question = question

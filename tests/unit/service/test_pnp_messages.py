@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from autoprovd.pnp.enquiry import Enquiry, accepted, enquiry_of, notification
 from autoprovd.pnp.message import Malformed, branch_of, has_tag, parse, received
-
-from .pnp_phones import PHONES
+from tests.pnp_phones import PHONES
 
 MAC = "00135e874b49"
 SNOM = PHONES["snom desk"].datagram(MAC, "192.168.10.67")

@@ -48,6 +48,7 @@ def _networks(networks: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Addresses = Annotated[tuple[str, ...], AfterValidator(_listen)]
+Interface = Annotated[str, Field(pattern=r"^[^\s/:]{1,15}$")]
 Networks = Annotated[tuple[str, ...], AfterValidator(_networks)]
 
 
@@ -153,6 +154,23 @@ class Limits(BaseModel):
         return self
 
 
+class Pnp(BaseModel):
+    """SIP PnP: phones that ask the multicast group 224.0.1.75 where their configuration is."""
+
+    model_config = _STRICT
+    interfaces: Annotated[tuple[Interface, ...], Field(max_length=100)] = ()
+    """On which it is answered; they may come and go. None: nobody is answered."""
+    accept_unknown: Literal["no", "record", "create"] = "no"
+    """What becomes of a phone this site does not have: nothing; it is listed; it is added, without account, unarmed."""
+    share_port: bool = False
+    """Let another program hold port 5060 of all addresses, if it lets others do so as well (SO_REUSEADDR)."""
+    per_source_rate: Annotated[float, Field(ge=0.1, le=100_000)] = 2
+    """Datagrams a second of one source that are looked at, once ``per_source_burst`` are used up."""
+    per_source_burst: Annotated[float, Field(ge=1, le=100_000)] = 20
+    rate: Annotated[float, Field(ge=1, le=100_000)] = 10_000
+    """Datagrams a second of all sources."""
+
+
 class Log(BaseModel):
     """How much is logged."""
 
@@ -171,6 +189,7 @@ class Config(BaseModel):
     identity: Identity = Identity()
     firmware: Firmware = Firmware()
     limits: Limits = Limits()
+    pnp: Pnp = Pnp()
     log: Log = Log()
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 _FIELDS = frozenset(
     {
         "mac", "file", "source", "user_agent", "proof", "outcome", "reason", "status", "actor", "released", "count",
-        "path", "method", "listener", "error", "where", "seconds", "version", "request_id", "head",
+        "path", "method", "listener", "interface", "error", "where", "seconds", "version", "request_id", "head",
     }
 )  # fmt: skip
 

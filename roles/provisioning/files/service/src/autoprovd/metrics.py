@@ -42,15 +42,25 @@ guesses = Counter(
 )
 bans = Counter("autoprov_bans_total", "Bans of sources that guess, and their extensions", registry=registry)
 banned_sources = Gauge("autoprov_banned_sources", "Sources that are banned now", registry=registry)
+pnp_interfaces = Gauge("autoprov_pnp_interfaces", "Interfaces on which SIP PnP is answered", registry=registry)
+pnp_discovered = Gauge(
+    "autoprov_pnp_discovered", "Phones that asked by SIP PnP and are none of this site's", registry=registry
+)
 phones = Gauge("autoprov_phones", "Phones of this site", registry=registry)
 
 
 _outcomes: defaultdict[str, int] = defaultdict(int)
+_pnp: defaultdict[str, int] = defaultdict(int)
 
 
 def count_request(outcome: str) -> None:
     """Count a request of a phone."""
     _outcomes[outcome] += 1
+
+
+def count_pnp(outcome: str) -> None:
+    """Count what came of a datagram that asked, or should have asked, by SIP PnP."""
+    _pnp[outcome] += 1
 
 
 class _Requests(Collector):
@@ -64,6 +74,12 @@ class _Requests(Collector):
         for outcome, number in sorted(_outcomes.items()):
             family.add_metric([outcome], number)
         yield family
+        heard = CounterMetricFamily(
+            "autoprov_pnp_requests", "Datagrams to the SIP PnP group, by what came of them", labels=["outcome"]
+        )
+        for outcome, number in sorted(_pnp.items()):
+            heard.add_metric([outcome], number)
+        yield heard
 
 
 registry.register(_Requests())

@@ -163,8 +163,13 @@ class Site:
 
     # -- phones -------------------------------------------------------------------------------------------------------
 
-    def apply_phones(self, raw: Iterable[Mapping[str, Any]], purge: bool, dry_run: bool, actor: str) -> PhonesResult:
-        """Make the site's phones those of the list; with ``purge``, only those."""
+    def apply_phones(
+        self, raw: Iterable[Mapping[str, Any]], purge: bool, dry_run: bool, actor: str, arm: bool = True
+    ) -> PhonesResult:
+        """Make the site's phones those of the list; with ``purge``, only those.
+
+        Without ``arm``, no secret of theirs waits to be fetched until a person arms it.
+        """
         with self._writing:
             with self._store.read() as connection:
                 settings = settings_of(connection)
@@ -184,7 +189,7 @@ class Site:
                 self._remove(connection, moment, result.removed, actor)
                 for start in range(0, len(plan.changes), _BATCH):
                     batch = plan.changes[start : start + _BATCH]
-                    self._write_phones(connection, moment, batch, settings, actor)
+                    self._write_phones(connection, moment, batch, settings, actor, arm)
                 _write_fingerprints(connection, plan.respelled)
         if result.changed:
             self._tell([*result.created, *result.updated, *result.removed])
@@ -199,7 +204,13 @@ class Site:
         self._tell([mac])
 
     def _write_phones(
-        self, connection: Connection, moment: Moment, changes: Sequence[Change], settings: Settings, actor: str
+        self,
+        connection: Connection,
+        moment: Moment,
+        changes: Sequence[Change],
+        settings: Settings,
+        actor: str,
+        arm: bool,
     ) -> None:
         rows = []
         for change in changes:
@@ -239,8 +250,10 @@ class Site:
         events = [Event("created" if c.before is None else "updated", actor, c.mac) for c in changes]
         audit.append(connection, self._keyring.audit_key, moment.wall, events)
         earlier = audit.removed_generations(connection, (c.mac for c in changes if c.before is None))
-        arm = [wanted for change in changes for wanted in _grants_to_arm(change, settings)]
-        self._release.arm(connection, moment, arm, actor, lambda mac: earlier.get(mac, 0))
+        wanted = [grant for change in changes for grant in _grants_to_arm(change, settings)]
+        self._release.arm(connection, moment, wanted, actor, lambda mac: earlier.get(mac, 0))
+        if not arm:
+            self._release.revoke(connection, moment, [key for key, _policy in wanted], actor)
 
     def _write_secrets(self, connection: Connection, changes: Sequence[Change]) -> None:
         dropped = [(c.mac, key.line, key.secret_class) for c in changes for key in c.dropped]

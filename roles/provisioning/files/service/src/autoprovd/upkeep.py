@@ -16,6 +16,7 @@ from autoprovd.faults import Refused
 from autoprovd.firmware.decide import LOOK_SECONDS
 from autoprovd.firmware.rollouts import Rollouts
 from autoprovd.keys import Keys
+from autoprovd.pnp.discovered import Discovered
 from autoprovd.release import Release
 from autoprovd.store import Store
 from autoprovd.store.witness import START
@@ -35,6 +36,7 @@ class Upkeep:
         keys: Keys,
         rollouts: Rollouts,
         bans: Bans,
+        discovered: Discovered,
     ) -> None:
         self._store = store
         self._directory = directory
@@ -42,6 +44,7 @@ class Upkeep:
         self._keys = keys
         self._rollouts = rollouts
         self._bans = bans
+        self._discovered = discovered
         self._url = config.database.url
         self._told_head = START
         self._wake = asyncio.Event()
@@ -66,6 +69,7 @@ class Upkeep:
         while True:
             await asyncio.sleep(_ATTEND_SECONDS)
             await asyncio.to_thread(lambda: self._try("bans not written", self._bans.save))
+            await asyncio.to_thread(lambda: self._try("discovered phones not written", self._discovered.save))
             with suppress(Refused):  # a hindrance was logged when it arose
                 await asyncio.to_thread(self._store.attend)
                 await asyncio.to_thread(lambda: self._try("time not written down", self._release.tick))
@@ -87,6 +91,7 @@ class Upkeep:
         """The same for the last time; blocks."""
         self._keys.end()
         self._try("bans not written", lambda: self._bans.save(at_once=True))
+        self._try("discovered phones not written", self._discovered.save)
         self._try("refusals not written", lambda: self._release.tally.flush(everything=True))
         self.save()
 

@@ -113,6 +113,13 @@ class Vendor(ABC):
         """The languages such a phone takes a file for, by code, as the phone calls them; most take none."""
         return MappingProxyType({})
 
+    def pnp_address(self, model: Model, site: Settings, mac: str) -> str:
+        """Where such a phone is told its configuration is, when it asks the network: never anything secret in it.
+
+        A folder with its slash at the end, to which phones add the names of their files.
+        """
+        return site.folder_url()
+
     @abstractmethod
     def documents(self, phone: Phone, model: Model, site: Settings, offer: Offer) -> list[Document]:
         """Render the phone's files. Dear; called when something was written, never when a phone asks."""

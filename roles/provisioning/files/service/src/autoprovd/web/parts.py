@@ -11,6 +11,7 @@ from autoprovd.leases import Leases
 from autoprovd.lending import Lending
 from autoprovd.neighbours import Neighbours
 from autoprovd.overview import Overview
+from autoprovd.pnp.service import PnpService
 from autoprovd.release import Release
 from autoprovd.sealing import Keyring
 from autoprovd.sip.resync import Resync
@@ -34,6 +35,7 @@ class Parts:
         rollouts: Rollouts | None = None,
         bans: Bans | None = None,
         resync: Resync | None = None,
+        pnp: PnpService | None = None,
     ) -> None:
         self.store = store
         self.keyring = keyring
@@ -46,3 +48,5 @@ class Parts:
         self.rollouts = rollouts or Rollouts(site)
         self.bans = bans or Bans()
         self.resync = resync or Resync(store, keyring, overview, Neighbours(), Leases([]))
+        self.pnp = pnp
+        """Absent where nothing runs besides the API, as in tests."""

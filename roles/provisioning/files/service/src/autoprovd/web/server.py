@@ -27,6 +27,7 @@ from autoprovd.keys import Keys
 from autoprovd.leases import Leases
 from autoprovd.neighbours import Neighbours
 from autoprovd.overview import Overview
+from autoprovd.pnp.service import PnpService
 from autoprovd.release import Release
 from autoprovd.sealing import load_keyring
 from autoprovd.sip.resync import Resync
@@ -86,13 +87,15 @@ def serve(config: Config) -> None:
     leases = Leases([(file.kind, file.path) for file in config.identity.lease_files])
     neighbours = Neighbours()
     resync = Resync(store, keyring, overview, neighbours, leases)
-    parts = Parts(store, keyring, release, site, overview, Tokens(store, keyring), keys, rollouts, bans, resync)
+    pnp = PnpService(config.pnp, site, directory, neighbours, store.clock)
+    parts = Parts(store, keyring, release, site, overview, Tokens(store, keyring), keys, rollouts, bans, resync, pnp)
     downloads = Downloads(config.firmware.folder, config.firmware.downloads_at_a_time)
     for_phones = phones.PhoneFiles(directory, release, store.clock, neighbours, leases, downloads, bans)
     doors = _doors(config, for_phones, parts)
     log.event("started", version=__version__, count=rendered, listener=", ".join(door.name for door in doors))
     try:
-        uvicorn_loop(_run(config, doors, Upkeep(config, store, directory, release, keys, rollouts, bans)))
+        upkeep = Upkeep(config, store, directory, release, keys, rollouts, bans, pnp.discovered)
+        uvicorn_loop(_run(config, doors, upkeep, pnp))
     finally:
         store.close()
     log.event("stopped")
@@ -216,7 +219,7 @@ def _authorities(file: Path | None) -> str:
     return text
 
 
-async def _run(config: Config, doors: list[_Door], upkeep: Upkeep) -> None:
+async def _run(config: Config, doors: list[_Door], upkeep: Upkeep, pnp: PnpService) -> None:
     servers = [(_uvicorn(config, door), door) for door in doors]
     loop = asyncio.get_running_loop()
 
@@ -226,7 +229,7 @@ async def _run(config: Config, doors: list[_Door], upkeep: Upkeep) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    regular = [asyncio.create_task(upkeep.run()), asyncio.create_task(upkeep.attend())]
+    regular = [asyncio.create_task(work) for work in (upkeep.run(), upkeep.attend(), pnp.run())]
     loop.add_signal_handler(signal.SIGHUP, upkeep.reload)
     try:
         async with asyncio.TaskGroup() as group:
@@ -235,4 +238,5 @@ async def _run(config: Config, doors: list[_Door], upkeep: Upkeep) -> None:
     finally:
         for task in regular:
             task.cancel()
+        await asyncio.gather(*regular, return_exceptions=True)
         await asyncio.to_thread(upkeep.end)

@@ -78,6 +78,10 @@ class Gigaset(Vendor):
             return {own: SETTINGS}
         return {own: SETTINGS, "provisioning.xml": SETTINGS}
 
+    def pnp_address(self, model: Model, site: Settings, mac: str) -> str:
+        """Where its own file is: with the placeholder of its family, or with the MAC address as it asked."""
+        return f"{site.folder_url()}{'%MACD' if model.family in _OWN_FAMILIES else mac}.xml"
+
     def version_key(self, version: str) -> tuple[int, ...]:
         """A DECT base says ``83.V2.11.0+build.a546b91`` of version 2.11.0."""
         return super().version_key(version.rpartition("V")[2])

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
 from typing import NamedTuple
 
 GROUP = "224.0.1.75"
@@ -86,3 +88,28 @@ PHONES = {
         to='"A phone" <sip:MAC%3a{MAC}@224.0.1.75>',
     ),
 }  # fmt: skip
+
+
+_PIECES = (b"\r\n", b"\r\n\r\n", b"\x00", b";", b":", b"<", b'"', b"%3a")
+
+
+def mutilated(number: int, mac: str, address: str) -> Iterator[bytes]:
+    """So many questions of that phone, mutilated at random, always the same."""
+    at_random = random.Random(75)
+    whole = [phone.datagram(mac, address) for phone in PHONES.values()]
+    for _each in range(number):
+        text = bytearray(at_random.choice(whole))
+        for _change in range(at_random.randint(1, 8)):
+            place = at_random.randrange(len(text) + 1)
+            match at_random.randrange(5):
+                case 0:
+                    text[place : place + 1] = at_random.randbytes(1)
+                case 1:
+                    del text[place : place + at_random.randrange(40)]
+                case 2:
+                    text[place:place] = text[: at_random.randrange(300)]
+                case 3:
+                    text[place:place] = at_random.choice(_PIECES)
+                case 4:
+                    del text[max(place, 1) :]
+        yield bytes(text)
