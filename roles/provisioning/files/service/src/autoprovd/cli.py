@@ -24,6 +24,7 @@ from autoprovd.appliance import spell as _spell
 from autoprovd.appliance import tell_refusal as _tell_refusal
 from autoprovd.cli_bans import ban
 from autoprovd.cli_firmware import firmware
+from autoprovd.cli_pnp import pnp
 from autoprovd.cli_records import audit, key
 from autoprovd.cli_resync import resync
 from autoprovd.cli_rollout import rollout
@@ -222,6 +223,7 @@ commands.add_command(audit)
 commands.add_command(ban)
 commands.add_command(firmware)
 commands.add_command(key)
+commands.add_command(pnp)
 commands.add_command(rollout)
 phone.add_command(resync)
 

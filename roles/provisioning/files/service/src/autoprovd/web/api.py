@@ -27,7 +27,7 @@ from autoprovd.model import Audience, Mac, SecretClass, SecretKey, parse_mac
 from autoprovd.policy import Proof
 from autoprovd.site import Selection
 from autoprovd.tokens import ALL_SCOPES, Scope, Token
-from autoprovd.web import bans, firmware, records, resync
+from autoprovd.web import bans, firmware, pnp, records, resync
 from autoprovd.web.parts import Parts
 
 _STATUS = {
@@ -282,6 +282,7 @@ def application(parts: Parts, on_socket: bool) -> FastAPI:
     firmware.add(api, parts, needs)
     bans.add(api, parts, needs)
     resync.add(api, parts, needs)
+    pnp.add(api, parts, needs)
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
