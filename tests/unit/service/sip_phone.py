@@ -51,14 +51,16 @@ def parse(data: bytes) -> Told:
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(": ")
-        assert colon and name.lower() not in headers, line
+        assert colon, line
+        assert name.lower() not in headers, line
         headers[name.lower()] = value
     missing = [name for name in _NEEDED if name not in headers]
     assert not missing, f"without {missing}"
     assert headers["content-length"] == "0"
     assert re.fullmatch(r"SIP/2\.0/(UDP|TCP|TLS) \S+:\d+;branch=z9hG4bK\w+;rport", headers["via"]), headers["via"]
     assert re.fullmatch(r"\d+ " + found[1], headers["cseq"])
-    assert ";tag=" in headers["from"] and "tag" not in headers["to"]
+    assert ";tag=" in headers["from"]
+    assert "tag" not in headers["to"]
     return Told(found[1], found[2], headers)
 
 

@@ -56,7 +56,7 @@ def test_every_call_needs_its_scope(remote: TestClient) -> None:
             error(remote.request(method, concrete, **body), 401)
             error(remote.request(method, concrete, headers=bearer("x" * 40), **body), 401)
             answer = remote.request(method, concrete, headers=bearer(), **body)
-            reads_phones = method == "get" and path.startswith("/api/v1/phones")
+            reads_phones = method == "get" and path.startswith(("/api/v1/phones", "/api/v1/pnp"))
             assert (answer.status_code == 403) != reads_phones, (method, path, answer.text)
             checked += 1
     assert checked >= 15
@@ -65,6 +65,9 @@ def test_every_call_needs_its_scope(remote: TestClient) -> None:
 _BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("/api/v1/settings", "put"): {"settings": {}},
     ("/api/v1/phones", "put"): {"phones": []},
+    ("/api/v1/pnp/add", "post"): {"mac": SNOM},
+    ("/api/v1/pnp/forget", "post"): {"everything": True},
+    ("/api/v1/resync", "post"): {"phones": [{"mac": SNOM}]},
     ("/api/v1/grants/arm", "post"): {"select": [{"mac": SNOM}]},
     ("/api/v1/grants/revoke", "post"): {"select": [{"mac": SNOM}]},
     ("/api/v1/claims", "post"): {"run_key": "12345678", "accounts": [f"{SNOM}/1"]},

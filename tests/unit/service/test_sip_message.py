@@ -27,8 +27,9 @@ def test_a_response_is_read_with_short_names_and_folded_lines() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\r\n\r\n", b"SIP/2.0 200 OK\r\n", b"SIP/2.0 099 OK\r\n\r\n", b"SIP/2.0 200OK\r\n\r\n", b"SIP/2.0 700 X\r\n\r\n",
-     b"NOTIFY sip:a SIP/2.0\r\n\r\n", b"SIP/2.0 200 OK\r\nnothing\r\n\r\n", b"SIP/2.0 200 OK\r\n\r\n" + b" " * 65_535],
+    [b"", b"\r\n\r\n", b"SIP/2.0 200 OK\r\n", b"SIP/2.0 099 OK\r\n\r\n", b"SIP/2.0 200OK\r\n\r\n",
+     b"SIP/2.0 700 X\r\n\r\n", b"NOTIFY sip:a SIP/2.0\r\n\r\n", b"SIP/2.0 200 OK\r\nnothing\r\n\r\n",
+     b"SIP/2.0 200 OK\r\n\r\n" + b" " * 65_535],
 )  # fmt: skip
 def test_what_is_no_response_is_malformed(data: bytes) -> None:
     if data == b"SIP/2.0 200OK\r\n\r\n":
