@@ -32,6 +32,8 @@ from autoprovd.vendors.base import SETTINGS
 
 _KEPT_REQUESTS = 10
 _UNPROVEN = "none"
+PNP_FILE = "SIP PnP"
+"""What stands for a file where a phone asked by SIP PnP for its address of files, and for no file."""
 _SERVED = frozenset({"released", "without secrets", "unchanged"})
 """The outcomes after which a phone has its file as it is now."""
 
@@ -240,7 +242,10 @@ class Directory:
         seen = None
         for request in self._recent[mac]:
             agent = agent_of(request.user_agent)
-            if entry is None or agent is None or agent.vendor not in entry.agents or request.proof == _UNPROVEN:
+            if entry is None or agent is None or agent.vendor not in entry.agents:
+                continue
+            # Over SIP PnP nothing but a sender's address, which is easily forged, speaks for what it says of itself.
+            if request.proof == _UNPROVEN or request.file == PNP_FILE:
                 continue
             file = entry.files.get(request.file.lower())
             got_settings = file is not None and file.document == SETTINGS and request.outcome in _SERVED

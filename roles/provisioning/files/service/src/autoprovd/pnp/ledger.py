@@ -12,12 +12,10 @@ import logging
 from collections.abc import Callable
 
 from autoprovd import log, metrics
-from autoprovd.directory import Request
+from autoprovd.directory import PNP_FILE, Request
 from autoprovd.pnp.discovered import Discovered, Found
 from autoprovd.pnp.enquiry import Enquiry
 
-FILE = "SIP PnP"
-"""What stands for the file's name where requests are listed."""
 TOLD, UNHEARD, REFUSED = "told the address", "not acknowledged", "refused"
 """Outcomes of a question."""
 _AGAIN_SECONDS = 60.0
@@ -93,7 +91,7 @@ class Ledger:
             self._noted.clear()
         self._noted[enquiry.mac] = (outcome, source, now)
         agent = enquiry.user_agent or f"{enquiry.vendor} {enquiry.model} {enquiry.version}".strip()
-        self._note(enquiry.mac, Request(self._wall(), source, FILE, agent, proof, outcome, reason))
+        self._note(enquiry.mac, Request(self._wall(), source, PNP_FILE, agent, proof, outcome, reason))
         level = logging.INFO if outcome == TOLD else logging.WARNING
         log.event("asked by SIP PnP", level, mac=enquiry.mac, source=source, proof=proof, outcome=outcome)
 
