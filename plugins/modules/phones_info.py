@@ -66,6 +66,10 @@ phones:
       description: Its name.
       type: str
       sample: Reception
+    address:
+      description: The IP address its definition names. Nothing if it names none.
+      type: str
+      sample: 198.18.0.20
     accounts:
       description: Its SIP accounts, without passwords.
       type: list

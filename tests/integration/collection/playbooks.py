@@ -75,6 +75,11 @@ def events(service: Service, mac: str, line: int = 1) -> list[str]:
     return [row["event"] for row in mine if row["event"] != "armed"]
 
 
+def events_named(service: Service, name: str) -> list[str | None]:
+    """The MAC addresses in the audit rows of that event."""
+    return [row["mac"] for row in service.api.get("/audit", [("after", "0")])["rows"] if row["event"] == name]
+
+
 def run_playbook(
     core: Core,
     folder: Path,

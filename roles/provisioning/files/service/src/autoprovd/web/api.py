@@ -303,11 +303,13 @@ def _error(refusal: Refused) -> JSONResponse:
     return JSONResponse(body, _STATUS.get(refusal.code, 500))
 
 
+def _place(steps: Sequence[str | int]) -> str:
+    """Where a fault is, written as the faults of a phone list are: ``phones[0].mac``."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
+
+
 def _malformed(errors: Sequence[Any], skipped: int) -> Refused:
-    faults = [
-        Fault(".".join(str(step) for step in item["loc"][skipped:]), str(item["msg"]).removeprefix("Value error, "))
-        for item in errors
-    ]
+    faults = [Fault(_place(item["loc"][skipped:]), str(item["msg"]).removeprefix("Value error, ")) for item in errors]
     return Refused("invalid", "the request is not of the form this call takes", faults)
 
 
