@@ -108,8 +108,8 @@ class _Datagrams(asyncio.DatagramProtocol):
         except Malformed:
             return  # whoever sends that does not answer
 
-    def error_received(self, error: Exception) -> None:
-        self._put(error if isinstance(error, OSError) else OSError(str(error)))
+    def error_received(self, exc: Exception) -> None:
+        self._put(exc if isinstance(exc, OSError) else OSError(str(exc)))
 
     def _put(self, answer: Response | OSError) -> None:
         if not self.answers.full():
