@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import re
-from xml.etree import ElementTree
 from collections.abc import Sequence
+from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from tests.redirect_services.guards import BasicGuard, DigestGuard
