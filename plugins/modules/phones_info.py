@@ -41,6 +41,13 @@ EXAMPLES = r"""
 - name: Telephones that somebody else tried to be
   ansible.builtin.debug:
     msg: "{{ overview.phones | selectattr('suspicious') | map(attribute='name') }}"
+
+- name: Telephones that cannot find the appliance by themselves, and why
+  ansible.builtin.debug:
+    msg: "{{ item.name }}: {{ item.zero_touch.hindrance.en }}"
+  loop: "{{ overview.phones | rejectattr('zero_touch.ready') }}"
+  loop_control:
+    label: "{{ item.mac }}"
 """
 
 RETURN = r"""
@@ -191,6 +198,34 @@ phones:
           description: The version that its configuration tells it to fetch.
           type: str
           returned: when it follows one
+    zero_touch:
+      description:
+        - Whether the telephone can find its configuration by itself, by SIP PnP.
+        - C(autoprov phone why) shows each condition.
+      type: dict
+      contains:
+        ready:
+          description: Whether nothing is known to be in the way.
+          type: bool
+          sample: false
+        hindrance:
+          description: The first condition that does not hold. Nothing if none is known.
+          type: dict
+          contains:
+            condition:
+              description: V(model), V(service), V(network), V(heard), V(told) or V(fetched).
+              type: str
+              sample: network
+            met:
+              description: Always V(false).
+              type: bool
+              sample: false
+            en:
+              description: What is in the way and what to do, in English.
+              type: str
+            de:
+              description: The same in German.
+              type: str
     suspicious:
       description: Whether somebody asked for its passwords who must not have them.
       type: bool

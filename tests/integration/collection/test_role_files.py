@@ -112,3 +112,22 @@ def test_limits_reach_the_service_and_the_helper_drops_at_all_ports_of_phones(tm
     helper = (tmp_path / "autoprovd-ban-set.service").read_text()
     assert "autoprovd.ban_set --ports 50080,50081,50083\n" in helper
     assert "StandardInput=file:/run/autoprov/bans\n" in helper
+
+
+def test_nobody_is_answered_by_pnp_unless_an_interface_is_named(tmp_path: Path) -> None:
+    made, _unit, _script = written(tmp_path)
+    assert made.pnp == config.Pnp()
+
+
+@pytest.mark.parametrize(
+    ("given", "accepts"), [("record", "record"), ("create", "create"), ("no", "no"), (False, "no")]
+)
+def test_pnp_reaches_the_service(tmp_path: Path, given: str | bool, accepts: str) -> None:
+    made, _unit, _script = written(
+        tmp_path,
+        provisioning_pnp_interfaces=["voice0", "eth0.20"],
+        provisioning_pnp_accept_unknown=given,
+        provisioning_pnp_share_port=True,
+    )
+    assert made.pnp.interfaces == ("voice0", "eth0.20")
+    assert (made.pnp.accept_unknown, made.pnp.share_port) == (accepts, True)

@@ -173,10 +173,11 @@ def revoke(
 
 @phone.command()
 @_MAC
+@click.option("--language", type=click.Choice(["en", "de"]), default="en", help="Of what is said about zero-touch.")
 @_JSON
 @_appliance
-def why(appliance: _Appliance, mac: str, as_json: bool) -> None:
-    """Tell why the phone got what it got: each grant, the last requests, and what to do."""
+def why(appliance: _Appliance, mac: str, language: str, as_json: bool) -> None:
+    """Tell why the phone got what it got: each grant, the last requests, whether it can find us, and what to do."""
     content = appliance.ask("GET", f"/phones/{mac}/why")
     if as_json:
         _print_json(content)
@@ -202,8 +203,41 @@ def why(appliance: _Appliance, mac: str, as_json: bool) -> None:
             )
         click.echo()
         _console().print(requests)
+    click.echo()
+    _console().print(_zero_touch_table(content["zero_touch"], language))
     for sentence in content["advice"]:
         click.echo(f"\n{sentence}")
+
+
+_MET = {
+    "en": {True: "yes", False: "no", None: "not known yet"},
+    "de": {True: "ja", False: "nein", None: "noch unbekannt"},
+}
+_CONDITIONS = {
+    "en": {
+        "model": "The model asks", "service": "The appliance answers", "network": "Same network", "heard": "It asked",
+        "told": "It was told", "fetched": "It came",
+    },
+    "de": {
+        "model": "Das Modell fragt", "service": "Die Appliance antwortet", "network": "Gleiches Netz",
+        "heard": "Es hat gefragt", "told": "Es hat Antwort", "fetched": "Es ist gekommen",
+    },
+}  # fmt: skip
+
+
+def _zero_touch_table(found: Sequence[dict[str, Any]], language: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("Zero-touch (SIP PnP)", no_wrap=True)
+    table.add_column("Erfüllt" if language == "de" else "Holds")
+    table.add_column("")
+    for condition in found:
+        style = {True: "green", False: "red"}.get(condition["met"], "")
+        table.add_row(
+            _CONDITIONS[language][condition["condition"]],
+            Text(_MET[language][condition["met"]], style),
+            Text(condition[language]),
+        )
+    return table
 
 
 @commands.command()

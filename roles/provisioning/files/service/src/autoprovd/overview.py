@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -18,6 +18,7 @@ from autoprovd.faults import Refused
 from autoprovd.firmware.rollouts import Rollouts
 from autoprovd.grants import Grant, GrantKey, grants_of
 from autoprovd.model import Audience, Phone, Settings
+from autoprovd.pnp.conditions import Condition, Standing, conditions, hindrance
 from autoprovd.render import Document, Syntax
 from autoprovd.sealing import Keyring
 from autoprovd.store import Store, fact
@@ -28,11 +29,20 @@ from autoprovd.vendors import room_of
 class Overview:
     """Reads; changes nothing but the audit log, where a reading by a person belongs."""
 
-    def __init__(self, store: Store, keyring: Keyring, directory: Directory, rollouts: Rollouts) -> None:
+    def __init__(
+        self,
+        store: Store,
+        keyring: Keyring,
+        directory: Directory,
+        rollouts: Rollouts,
+        standing: Callable[[], Standing] = Standing,
+    ) -> None:
+        """``standing``: where SIP PnP is answered at this moment."""
         self._store = store
         self._keyring = keyring
         self._directory = directory
         self._rollouts = rollouts
+        self._standing = standing
 
     def phones(self, macs: Collection[str] | None = None) -> list[dict[str, Any]]:
         """These phones, or all, as plain data."""
@@ -47,11 +57,16 @@ class Overview:
             text = fact(connection, "settings")
         settings = Settings.model_validate_json(text) if text else Settings()
         firmware = self._rollouts.of_phones(macs)
-        return [
-            _phone(json.loads(row.definition), grants.get(row.mac, []), recent.get(row.mac, []), settings)
-            | {"firmware": firmware.get(row.mac, {"version": None, "seen_at": None})}
-            for row in rows
-        ]
+        standing, now = self._standing(), self._store.clock.wall()
+        shown = []
+        for row in rows:
+            requests = recent.get(row.mac, [])
+            phone = _phone(json.loads(row.definition), grants.get(row.mac, []), requests, settings)
+            phone["firmware"] = firmware.get(row.mac, {"version": None, "seen_at": None})
+            hindered = hindrance(conditions(phone, requests, standing, now))
+            phone["zero_touch"] = {"ready": hindered is None, "hindrance": _condition(hindered) if hindered else None}
+            shown.append(phone)
+        return shown
 
     def phone(self, mac: str) -> dict[str, Any]:
         """One phone, or ``Refused``."""
@@ -75,6 +90,9 @@ class Overview:
             "model": shown["model"],
             "grants": [_grant(grant) | {"because": grant.because()} for grant in grants],
             "requests": [_request(request) for request in requests],
+            "zero_touch": [
+                _condition(each) for each in conditions(shown, requests, self._standing(), self._store.clock.wall())
+            ],
             "advice": _advice(mac, grants, given, requests, shown["server_path"]),
         }
 
@@ -162,6 +180,10 @@ def _grant(grant: Grant) -> dict[str, Any]:
         "lendings": grant.lendings,
         "lent_at": iso_time(grant.lent_at),
     }
+
+
+def _condition(condition: Condition) -> dict[str, Any]:
+    return {"condition": condition.name, "met": condition.met, **condition.words}
 
 
 def _request(request: Request) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from autoprovd.clock import Clock
 from autoprovd.config import Pnp
 from autoprovd.directory import Directory
 from autoprovd.neighbours import Neighbours
+from autoprovd.pnp.conditions import Standing
 from autoprovd.pnp.discovered import Discovered
 from autoprovd.pnp.ledger import Ledger
 from autoprovd.pnp.limits import Limits
@@ -88,6 +89,11 @@ class PnpService:
         self._limits = Limits(config.per_source_rate, config.per_source_burst, config.rate, time.monotonic())
         self._sockets: Sockets | None = None
         self._hindrance = "" if config.interfaces else "no interface is named (pnp.interfaces)"
+
+    def standing(self) -> Standing:
+        """Where phones are answered now, for what is said about each of them; other threads may ask."""
+        networks = self._sockets.networks if self._sockets else []
+        return Standing(self._config.interfaces, tuple(networks), self.status()["hindrance"])
 
     def status(self) -> dict[str, Any]:
         """Whether it answers, and where; if not, why."""

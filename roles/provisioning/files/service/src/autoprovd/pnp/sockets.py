@@ -14,6 +14,7 @@ import errno
 import socket
 import struct
 from collections.abc import Callable, Collection, Mapping
+from ipaddress import IPv4Network
 
 from autoprovd import log, metrics
 from autoprovd.pnp.interfaces import Interface, Interfaces
@@ -92,6 +93,16 @@ class Sockets:
     def joined(self) -> list[str]:
         """The names of the interfaces that are heard."""
         return sorted(self._joined.values())
+
+    @property
+    def networks(self) -> list[tuple[str, IPv4Network]]:
+        """The networks phones are answered in, each with the name of its interface."""
+        joined = [self._known[index] for index in self._joined if index in self._known]
+        return sorted(
+            (interface.name, IPv4Network((own.network, own.mask.bit_count())))
+            for interface in joined
+            for own in interface.own
+        )
 
     # -- interfaces ---------------------------------------------------------------------------------------------------
 

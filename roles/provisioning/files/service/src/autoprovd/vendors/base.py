@@ -79,6 +79,8 @@ class Vendor(ABC):
     """Names, in lower case, that all phones of the vendor or of a model ask for: they tell nothing of who asks."""
     no_restart: frozenset[str] = frozenset()
     """Families that do not restart when they are told so (``check-sync;reboot=true``)."""
+    pnp_families: frozenset[str] = frozenset()
+    """Families whose phones ask the network for their address (SIP PnP) when they start with factory settings."""
     factory_certificates: frozenset[str] = frozenset()
     """Families whose phones leave the factory with a certificate whose common name is their MAC address."""
 

@@ -50,6 +50,7 @@ class Gigaset(Vendor):
     # They need no restart for new settings, and take no order to from whom they do not know: teamwork.gigaset.com, "SIP
     # check-sync mechanism".
     no_restart = frozenset({"nx70"})
+    pnp_families = frozenset({"maxwell", "nx70", "snom", "snom8"})
 
     def agent(self, user_agent: str) -> Agent | None:
         """See :class:`~autoprovd.vendors.base.Vendor`."""

@@ -31,6 +31,7 @@ class Snom(Vendor):
     models = read_models(__package__)
     shared_files = re.compile(r"snom[a-z]{0,2}\d{2,4}[a-z]{0,3}\.htm")
     # service.snom.com, "TLS Support": every model but the old 3xx, which are not in the table.
+    pnp_families = frozenset({"snom", "snom8"})
     factory_certificates = frozenset({"snom", "snom8"})
 
     def agent(self, user_agent: str) -> Agent | None:

@@ -68,6 +68,7 @@ class Yealink(Vendor):
     models = read_models(__package__)
     shared_files = re.compile(r"y\d{12}\.(?:boot|cfg)")
     # Some phones of each family have but a certificate that is the same for all of them: it proves nothing.
+    pnp_families = frozenset({"desk", "conference", "dect"})
     factory_certificates = frozenset({"desk", "conference", "dect"})
 
     def __init__(self) -> None:
