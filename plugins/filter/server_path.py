@@ -12,7 +12,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.autoprov.appliance.plugins.plugin_utils import _server_path
 
 
-def server_path(phone: Mapping[str, Any], host: str, scheme: str = "http", port: int | None = None) -> dict[str, str]:
+def server_path(phone: Mapping[str, Any], host: str, scheme: str = "http", port: int | None = None) -> dict[str, Any]:
     """What to type into a telephone, and where."""
     try:
         return _server_path.server_path(phone, host, scheme, port)

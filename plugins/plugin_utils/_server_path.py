@@ -7,41 +7,25 @@ PRIVATE to the collection autoprov.appliance: may change at any time without not
 
 from __future__ import annotations
 
+import csv
+import functools
 import re
-from typing import Any, Mapping, NamedTuple
+from pathlib import Path
+from typing import Any, Mapping
 
-
-class _Place(NamedTuple):
-    """Where one family of telephones takes the address. The first row whose vendor and model match counts."""
-
-    vendor: str
-    models: str
-    """A regular expression for the whole model name."""
-    menu: str
-    field: str
-    file: str
-    """What follows the folder's address; ``%MACD`` is Gigaset's own word for the telephone's MAC address."""
-
-
-_SNOM_MENU = ("Advanced > Update", "Setting URL", "")
-_PLACES = (
-    _Place("snom", ".*", *_SNOM_MENU),
-    _Place("yealink", ".*", "Settings > Auto Provision", "Server URL", ""),
-    # P710, P825 ...: made by Snom, with Snom's interface.
-    _Place("gigaset", r"P[78]\d\d.*", *_SNOM_MENU),
-    _Place(
-        "gigaset",
-        ".*",
-        "Settings > System > Provisioning and configuration",
-        "Provisioning server",
-        "%MACD.xml",
-    ),
-)
+# One table for this filter, the program on the appliance and the documentation; it lies with the program.
+_TABLE = Path(__file__).resolve().parents[2] / "roles/provisioning/files/service/src/autoprovd/vendors/server_paths.tsv"
+_SENTENCES = {
+    "en": "In the web interface of the phone, open {menu} and type {url} into {field}.",
+    "de": "In der Weboberfläche des Telefons {menu} öffnen und bei {field} eintragen: {url}",
+}
 _PORTS = {"http": 50080, "https": 50081}
 
 
-def server_path(phone: Mapping[str, Any], host: str, scheme: str = "http", port: int | None = None) -> dict[str, str]:
+def server_path(phone: Mapping[str, Any], host: str, scheme: str = "http", port: int | None = None) -> dict[str, Any]:
     """What to type for a telephone with ``vendor`` and ``model``: ``url``, ``menu``, ``field`` and a ``sentence``.
+
+    ``en`` and ``de`` hold the last three in either language, and whether the vendor's own page has those words.
 
     Raises ``ValueError`` with a sentence about what is missing.
     """
@@ -52,11 +36,27 @@ def server_path(phone: Mapping[str, Any], host: str, scheme: str = "http", port:
     if not isinstance(host, str) or not re.fullmatch(r"[A-Za-z0-9.-]+|\[?[0-9A-Fa-f:.]+\]?", host):
         raise ValueError(f"{host!r} is not a host name or an address; give what phones reach the service by")
     vendor, model = str(phone["vendor"]).lower(), str(phone["model"])
-    for place in _PLACES:
-        if place.vendor == vendor and re.fullmatch(place.models, model, re.IGNORECASE):
+    for place in _places():
+        if place["vendor"] == vendor and re.fullmatch(place["models"], model, re.IGNORECASE):
             bare = host.strip("[]")
-            url = f"{scheme}://{f'[{bare}]' if ':' in bare else bare}:{port or _PORTS[scheme]}/{place.file}"
-            sentence = f"In the web interface of the phone, open {place.menu} and type {url} into {place.field}."
-            return {"url": url, "menu": place.menu, "field": place.field, "sentence": sentence}
-    known = sorted({place.vendor for place in _PLACES})
+            url = f"{scheme}://{f'[{bare}]' if ':' in bare else bare}:{port or _PORTS[scheme]}/{place['file']}"
+            return _told(place, url)
+    known = sorted({place["vendor"] for place in _places()})
     raise ValueError(f"{vendor!r} is not a known vendor; known are {', '.join(known)}")
+
+
+def _told(place: Mapping[str, str], url: str) -> dict[str, Any]:
+    words = {}
+    for language, sentence in _SENTENCES.items():
+        menu, field = place[f"menu_{language}"], place[f"field_{language}"]
+        confirmed = place["confirmed"] in (language, "both")
+        said = sentence.format(menu=menu, field=field, url=url)
+        words[language] = {"menu": menu, "field": field, "sentence": said, "confirmed": confirmed}
+    english = {name: words["en"][name] for name in ("menu", "field", "sentence")}
+    return {"url": url, **english, **words}
+
+
+@functools.cache
+def _places() -> list[dict[str, str]]:
+    lines = [line for line in _TABLE.read_text("utf-8").splitlines() if not line.startswith("#")]
+    return list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))

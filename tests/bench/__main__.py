@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import claims, dhcp_gap, firewall_ports, firmware, phone_files, phones_module
+from tests.bench import claims, dhcp_gap, firewall_ports, firmware, phone_files, phones_module, pnp
 
 if __name__ == "__main__":
-    wanted = sys.argv[1:] or ["phone_files", "phones_module", "claims", "dhcp_gap", "firewall_ports", "firmware"]
+    wanted = sys.argv[1:] or ["phone_files", "phones_module", "claims", "dhcp_gap", "firewall_ports", "firmware", "pnp"]
     for name, benchmark in (
         ("phone_files", phone_files.run),
         ("phones_module", phones_module.run),
@@ -17,6 +17,7 @@ if __name__ == "__main__":
         ("dhcp_gap", dhcp_gap.run),
         ("firewall_ports", firewall_ports.run),
         ("firmware", firmware.run),
+        ("pnp", pnp.run),
     ):
         if name in wanted:
             benchmark()

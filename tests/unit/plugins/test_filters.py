@@ -69,7 +69,7 @@ def test_reads_what_the_service_reads(text: str) -> None:
     [
         ("snom", "D785", "http://198.18.0.1:50080/", "Advanced > Update", "Setting URL"),
         ("yealink", "T54W", "http://198.18.0.1:50080/", "Settings > Auto Provision", "Server URL"),
-        ("gigaset", "P850W", "http://198.18.0.1:50080/", "Advanced > Update", "Setting URL"),
+        ("gigaset", "P850W", "http://198.18.0.1:50080/{mac}.xml", "Advanced > Update", "Setting URL"),
         (
             "Gigaset",
             "N670",

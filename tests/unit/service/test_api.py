@@ -51,12 +51,12 @@ def test_every_call_needs_its_scope(remote: TestClient) -> None:
         if path == "/healthz":
             continue
         for method in methods:
-            concrete = path.replace("{mac}", SNOM).replace("{name}", "x")
+            concrete = path.format(mac=SNOM, name="x", vendor="snom", model="D785")
             body = {"json": _BODIES[path, method]} if (path, method) in _BODIES else {}
             error(remote.request(method, concrete, **body), 401)
             error(remote.request(method, concrete, headers=bearer("x" * 40), **body), 401)
             answer = remote.request(method, concrete, headers=bearer(), **body)
-            reads_phones = method == "get" and path.startswith(("/api/v1/phones", "/api/v1/pnp"))
+            reads_phones = method == "get" and path.startswith(("/api/v1/phones", "/api/v1/pnp", "/api/v1/models"))
             assert (answer.status_code == 403) != reads_phones, (method, path, answer.text)
             checked += 1
     assert checked >= 15
@@ -176,3 +176,18 @@ def test_an_answer_that_is_no_json_is_told_in_a_sentence(tmp_path: Path, monkeyp
     for status in (431, 200):
         with pytest.raises(Refused, match=f"the service answered {status} and no JSON"):
             Appliance(tmp_path / "socket").ask("GET", "/phones")
+
+
+def test_what_to_type_into_a_phone_is_told_of_a_phone_and_of_a_model(box: Box) -> None:
+    box.site.apply_settings({"public_host": "198.18.0.1"}, dry_run=False, actor="test")
+    client = TestClient(api.application(box.parts, on_socket=True), raise_server_exceptions=False)
+    of_model = client.get("/api/v1/models/gigaset/n870/path").json()
+    assert of_model["url"] == "http://198.18.0.1:50080/%MACD.xml"
+    assert of_model["de"]["menu"] == "Einstellungen > System > Provisionierung und Konfiguration"
+    box.site.apply_phones([{"mac": SNOM, "vendor": "snom", "model": "D785"}], purge=False, dry_run=False, actor="test")
+    of_phone = client.get(f"/api/v1/phones/{SNOM}/path").json()
+    assert of_phone["en"]["sentence"].endswith(
+        "open Advanced > Update and type http://198.18.0.1:50080/ into Setting URL."
+    )
+    assert "known are snom" in error(client.get("/api/v1/models/acme/x/path"), 404)["message"]
+    assert "D785" in error(client.get("/api/v1/models/snom/D78/path"), 404)["message"]

@@ -24,6 +24,7 @@ from autoprovd.appliance import spell as _spell
 from autoprovd.appliance import tell_refusal as _tell_refusal
 from autoprovd.cli_bans import ban
 from autoprovd.cli_firmware import firmware
+from autoprovd.cli_path import path
 from autoprovd.cli_pnp import pnp
 from autoprovd.cli_records import audit, key
 from autoprovd.cli_resync import resync
@@ -101,7 +102,7 @@ def phones(appliance: _Appliance, as_json: bool) -> None:
 
 @commands.group()
 def phone() -> None:
-    """One phone: show, arm, revoke, resync, why."""
+    """One phone: show, arm, revoke, resync, path, why."""
 
 
 @phone.command()
@@ -259,6 +260,7 @@ commands.add_command(firmware)
 commands.add_command(key)
 commands.add_command(pnp)
 commands.add_command(rollout)
+phone.add_command(path)
 phone.add_command(resync)
 
 

@@ -21,9 +21,11 @@ from autoprovd.model import Audience, Phone, Settings
 from autoprovd.pnp.conditions import Condition, Standing, conditions, hindrance
 from autoprovd.render import Document, Syntax
 from autoprovd.sealing import Keyring
-from autoprovd.store import Store, fact
+from autoprovd.server_paths import place_of
+from autoprovd.site import settings_of
+from autoprovd.store import Store
 from autoprovd.store.schema import documents, phones, secrets
-from autoprovd.vendors import room_of
+from autoprovd.vendors import VENDORS, model_fault, room_of
 
 
 class Overview:
@@ -54,8 +56,7 @@ class Overview:
             rows = connection.execute(query).all()
             moment = self._store.moment(connection)
             grants = grants_of(connection, moment, macs)
-            text = fact(connection, "settings")
-        settings = Settings.model_validate_json(text) if text else Settings()
+            settings = settings_of(connection)
         firmware = self._rollouts.of_phones(macs)
         standing, now = self._standing(), self._store.clock.wall()
         shown = []
@@ -95,6 +96,20 @@ class Overview:
             ],
             "advice": _advice(mac, grants, given, requests, shown["server_path"]),
         }
+
+    def path(self, vendor: str, model: str) -> dict[str, Any]:
+        """What to type where in the web interface of such a phone, in both languages; or ``Refused``."""
+        if vendor not in VENDORS:
+            raise Refused("not_found", f"no vendor {vendor!r} is known; known are {', '.join(VENDORS)}")
+        known = VENDORS[vendor].model(model)
+        if known is None:
+            raise Refused("not_found", f"{model_fault(vendor, model)}")
+        place = place_of(vendor, known.name)
+        if place is None:
+            raise LookupError(f"server_paths.tsv has no row for {vendor} {known.name}")
+        with self._store.read() as connection:
+            settings = settings_of(connection)
+        return place.told(settings.folder_url())
 
     def record_reading(self, mac: str, what: str, actor: str) -> None:
         """A person was shown this about a phone."""

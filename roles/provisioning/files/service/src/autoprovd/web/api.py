@@ -213,6 +213,15 @@ def application(parts: Parts, on_socket: bool) -> FastAPI:
         parts.overview.record_reading(shown["mac"], "why it got what it got", actor)
         return shown
 
+    @api.get("/phones/{mac}/path")
+    def get_path(mac: str, _actor: Annotated[str, needs(Scope.PHONES_READ)]) -> dict[str, Any]:
+        shown = parts.overview.phone(_mac(mac))
+        return parts.overview.path(shown["vendor"], shown["model"])
+
+    @api.get("/models/{vendor}/{model}/path")
+    def get_path_of_model(vendor: str, model: str, _actor: Annotated[str, needs(Scope.PHONES_READ)]) -> dict[str, Any]:
+        return parts.overview.path(vendor.lower(), model)
+
     @api.get("/phones/{mac}/files")
     def get_files(mac: str, _actor: Annotated[str, needs(Scope.PHONES_READ)]) -> dict[str, Any]:
         return {"files": list(parts.overview.files(_mac(mac)))}
