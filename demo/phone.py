@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from demo import sip
+from demo import pnp, sip
 from demo.dhcp import Answer, DhcpClient
 from demo.site import Host, SiteError
 from demo.vendors import VENDORS, Settings
@@ -79,6 +79,16 @@ class Phone:
     def provision(self) -> Configuration:
         """Fetch its files as at the end of a boot, read them, and keep the settings."""
         return self._provision(self._vendor.server(self.answer.options if self.answer else {}, self.flash))
+
+    def provision_by_pnp(self) -> Configuration:
+        """Ask the network where its files are (SIP PnP), as before DHCP's options, and fetch them there."""
+        return self._provision(
+            pnp.ask(self.host, self.label.mac, self._vendor.pnp_event.format(model=self.label.model))
+        )
+
+    def type_in(self, url: str) -> None:
+        """A person typed that address into its web interface."""
+        self.flash[self._vendor.own_server] = url
 
     def refresh(self) -> Configuration:
         """Fetch its files as it does from time to time, from the address that its configuration gave."""

@@ -50,6 +50,8 @@ class Vendor:
     """The setting that holds the user name of the provisioning credentials; the phone has none where it is empty."""
     function_keys: str
     """A regular expression for the names of settings that assign a function key."""
+    pnp_event: str = "ua-profile"
+    """The ``Event`` of its question by SIP PnP, with ``{model}``."""
     words: Callable[[Mapping[str, str]], str | None] = lambda flash: None
     """Where it fetches the words of its display from, of the settings in flash; None where they are built in."""
 

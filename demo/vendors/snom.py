@@ -119,5 +119,6 @@ SNOM = Vendor(
     beside_secrets=frozenset({"admin_mode", "http_user", "http_client_user", "setting_server"}),
     provisioning_user="http_client_user",
     function_keys=r"fkey\[\d+\]",
+    pnp_event='ua-profile;profile-type="device";vendor="snom";model="snom{model}";version="10.1.33.33"',
     words=lambda flash: flash.get(f"gui-languages[{flash.get('language')}]"),
 )

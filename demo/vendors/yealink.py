@@ -103,5 +103,6 @@ YEALINK = Vendor(
     ),
     provisioning_user="static.auto_provision.server.username",
     function_keys=r"linekey\.\d+\.type",
+    pnp_event='ua-profile;profile-type="device";vendor="Yealink";model="{model}";version="96.87.0.15"',
     words=lambda flash: flash.get("gui_lang.url"),
 )

@@ -88,7 +88,7 @@ def _measure(cable: Cable, folder: Path) -> None:
                 if _asked(cable, folder, rate) is None:
                     break
                 most = rate
-            shown = "not all were told" if at_500 is None else f"{at_500:.1f}"
+            shown = "not all were told" if at_500 is None else f"{at_500:.0f}" if at_500 else "< 1"
             print(f"{name:10}{most:20}{shown:>18}")
     print(f"{'aim':10}{f'>= {AIM_RATE}':>20}{f'<= {AIM_MILLISECONDS}':>18}")
 
