@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from demo import pnp, sip
 from demo.dhcp import Answer, DhcpClient
@@ -56,8 +57,10 @@ class Configuration:
 class Phone:
     """A phone of one of the vendors, behaving as its vendor describes."""
 
-    def __init__(self, host: Host, label: Label) -> None:
+    def __init__(self, host: Host, label: Label, certificate: Path | None = None) -> None:
+        """``certificate`` is the one it left the factory with, and its key."""
         self.host = host
+        self.certificate = certificate
         self.label = label
         self.flash: Settings = {}
         """The settings that survive a reboot."""
@@ -140,7 +143,7 @@ class Phone:
 
     def _fetch(self, url: str) -> Response:
         for credentials in self._credentials():
-            response = fetch(self.host, url, self.user_agent, credentials)
+            response = fetch(self.host, url, self.user_agent, credentials, self.certificate)
             if response.status != 401:
                 break
         return response

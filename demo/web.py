@@ -37,14 +37,18 @@ class Response:
         return self.statuses[-1]
 
 
-def fetch(host: Host, url: str, user_agent: str, credentials: Credentials | None = None) -> Response:
-    """GET ``url``; ``credentials`` answer a Digest challenge, and nothing else.
+def fetch(
+    host: Host, url: str, user_agent: str, credentials: Credentials | None = None, certificate: Path | None = None
+) -> Response:
+    """GET ``url``; ``credentials`` answer a Digest challenge, and nothing else; ``certificate`` holds its key as well.
 
     Raises :class:`SiteError` where no HTTP answer comes.
     """
     options = {"url": url, "user-agent": user_agent, "max-time": "15", "header": "Accept: */*"}
     if credentials:
         options["user"] = f"{credentials.user}:{credentials.password}"
+    if certificate:
+        options["cert"] = str(certificate)
     flags = ["silent", "show-error", "http1.1", "insecure", "globoff", *(["digest"] if credentials else [])]
     # On standard input, because a command line is read by everyone on this host.
     configuration = "".join(f"{flag}\n" for flag in flags)

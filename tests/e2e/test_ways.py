@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,14 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
+from autoprovd.tls import generate_certificate
 from demo import pbx
 from demo.needs import missing
 from demo.phone import Label, Phone
 from demo.site import INTERFACE, Host, Site, SiteError
 from tests.postgres import Cluster
-from tests.proofs.appliance import Appliance
+from tests.proofs.appliance import REPOSITORY, Appliance
 from tests.proofs.databases import make
+from tests.redirect_services.hawk_service import HawkService
+from tests.redirect_services.service import Authority as FakeAuthority
+from tests.redirect_services.service import FakeService, running
+from tests.redirect_services.xmlrpc_services import GigasetService
+from tests.redirect_services.ymcs_service import YmcsService
+from tests.unit.service import test_mutual_tls as factory
 
 pytestmark = pytest.mark.root
 
@@ -31,6 +40,13 @@ LABELS = {
     "yealink": Label("yealink", "T54W", "805e0c123456"),
     "gigaset": Label("gigaset", "N670", "7c2f80e0d605", label_id="A1B2"),
 }
+CLOUD = {
+    "snom": Label("snom", "D785", "000413922dff"),
+    "yealink": Label("yealink", "T54W", "805e0c1234ff"),
+    "gigaset": Label("gigaset", "N670", "7c2f80e0d6ff", label_id="PL4N"),
+}
+MUTUAL_TLS, HTTPS = 50083, 50081
+ROUTER = "198.18.0.9"
 USERS = {"snom": "1001", "yealink": "1002", "gigaset": "1003"}
 CROWD = 300
 _KEA = """{"Dhcp4": {
@@ -76,11 +92,24 @@ class Town:
         self.appliance = Appliance(folder / "node", make("sqlite", folder, _no_cluster), listen="0.0.0.0")
         with (self.appliance.folder / "autoprovd.toml").open("a") as stream:
             stream.write(f'[pnp]\ninterfaces = ["{INTERFACE}"]\n')
+            stream.write(f'[tls]\ncertificate_file = "{folder}/server.crt"\nkey_file = "{folder}/server.key"\n')
+            stream.write(f'client_ca_file = "{folder}/vendors.pem"\n')
+        toml = self.appliance.folder / "autoprovd.toml"
+        door = f'[listen]\nphones_mutual_tls = ["0.0.0.0:{MUTUAL_TLS}"]\nphones_https = ["0.0.0.0:{HTTPS}"]'
+        toml.write_text(toml.read_text().replace("[listen]", door))
+        generate_certificate([APPLIANCE], folder)
+        self.vendors = factory.Authority("Vendors of phones")
+        pem = self.vendors.certificate.public_bytes(serialization.Encoding.PEM)
+        (folder / "vendors.pem").write_bytes(pem)
         self.appliance.start(within=self.host.command([]))
         self.appliance.api(
             "PUT", "/settings", {"settings": {"public_host": APPLIANCE, "http_port": self.appliance.port}}
         )
         phones = [_phone(label, USERS[vendor]) for vendor, label in LABELS.items()]
+        phones += [
+            _phone(label, USERS[vendor]) | ({} if label.label_id else {"release": [{"proof": "certificate"}]})
+            for vendor, label in CLOUD.items()
+        ]
         phones += [_phone(Label("snom", "D785", mac), f"2{number:03}") for number, mac in enumerate(CROWD_MACS)]
         self.appliance.api("PUT", "/phones", {"phones": phones})
         self.url = f"http://{APPLIANCE}:{self.appliance.port}/"
@@ -191,6 +220,76 @@ def test_with_a_typed_path_only(town: Town, vendor: str) -> None:
     assert given.passwords["sip"] == _password(USERS[vendor])
     assert _registers(phone) == "200 OK"
     _assert_released_once(town, vendor)
+
+
+def _in_a_branch(town: Town, vendor: str) -> Phone:
+    """A cloud phone behind a router, in a network of its own; it came with a factory certificate."""
+    site, label = town.site, CLOUD[vendor]
+    if "branch" not in site.hosts:
+        site.add_host("branch", address=f"{ROUTER}/22").run(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
+        for server in (town.host, town.registrar):
+            server.run(["ip", "route", "add", "198.19.0.0/16", "via", ROUTER])
+    branch, number = site.hosts["branch"], list(CLOUD).index(vendor)
+    phone = site.add_host(f"cloud-{vendor}", mac=label.mac_colons)
+    phone.run(["ip", "link", "delete", INTERFACE])
+    phone.run(["ip", "link", "add", INTERFACE, "address", label.mac_colons, "type", "veth", "peer", "name", "out"])
+    phone.run(["ip", "link", "set", "out", "netns", branch.namespace, "name", f"in{number}"])
+    for host, name, address in ((branch, f"in{number}", "1"), (phone, INTERFACE, "2")):
+        host.run(["ip", "address", "add", f"198.19.{number}.{address}/24", "dev", name])
+        host.run(["ip", "link", "set", name, "up"])
+    phone.run(["ip", "route", "add", "default", "via", f"198.19.{number}.1"])
+    certificate = None if label.label_id else town.vendors.factory(phone.directory, label.mac.upper())
+    return Phone(phone, label, certificate)
+
+
+def _register_at_vendor(
+    town: Town, provider: str, service: FakeService, authority: FakeAuthority, **options: Any
+) -> None:
+    """Run the module as an integrator does; it asks the appliance how strong the proof is."""
+    arguments = {
+        "provider": provider,
+        "endpoint": service.endpoint,
+        "endpoint_ca_path": str(authority.path),
+        "api_url": f"unix://{town.appliance.folder}/admin.sock",
+        **options,
+    }
+    command = [str(Path(sys.executable).parent / "ansible"), "localhost", "-m", "autoprov.appliance.redirect_service"]
+    paths = {"ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / "collections"), "ANSIBLE_PYTHON_INTERPRETER": sys.executable}
+    done = subprocess.run(
+        [*command, "-a", json.dumps(arguments)], env=os.environ | paths, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "CHANGED" in done.stdout
+
+
+def test_from_another_subnet_as_a_cloud_phone(town: Town, tmp_path: Path) -> None:
+    authority = FakeAuthority(tmp_path)
+    sraps, gigaset, ymcs = HawkService(), GigasetService(), YmcsService()
+    gigaset.labels[CLOUD["gigaset"].mac] = "PL4N"
+    mutual, label = f"https://{APPLIANCE}:{MUTUAL_TLS}/", f"https://{APPLIANCE}:{HTTPS}/%MACD.xml"
+    with running(sraps, authority), running(gigaset, authority), running(ymcs, authority):
+        xml_rpc = {"username": GigasetService.USERNAME, "password": GigasetService.PASSWORD}
+        base = {"mac": CLOUD["gigaset"].mac, "mac_id": "PL4N"}
+        hawk = {"username": HawkService.IDENTIFIER, "password": HawkService.KEY}
+        signed = {"username": YmcsService.CLIENT_ID, "password": YmcsService.SECRET}
+        _register_at_vendor(town, "gigaset_redirect", gigaset, authority, url=label, phones=[base], **xml_rpc)
+        snom, yealink = ([{"mac": CLOUD[vendor].mac}] for vendor in ("snom", "yealink"))
+        _register_at_vendor(town, "snom_sraps", sraps, authority, url=mutual, phones=snom, **hawk)
+        _register_at_vendor(town, "yealink_ymcs", ymcs, authority, url=mutual, phones=yealink, **signed)
+        told = {**sraps.urls(), **gigaset.phones, **ymcs.devices}
+    for vendor in CLOUD:
+        phone = _in_a_branch(town, vendor)
+        phone.type_in(told[phone.label.mac])  # what the vendor's service tells it when it starts
+        own, phone.certificate = phone.certificate, None
+        if own is not None:
+            phone.certificate = town.vendors.factory(phone.host.directory, "000413999999")
+            assert not phone.provision().passwords, "another phone's certificate gets nothing"
+            phone.certificate = own
+        given = phone.provision()
+        assert given.passwords["sip"] == _password(USERS[vendor]), vendor
+        assert _registers(phone) == "200 OK"
+        (request,) = town.appliance.api("GET", f"/phones/{phone.label.mac}/why")["requests"][-1:]
+        assert request["proof"] == ("label" if vendor == "gigaset" else "certificate")
 
 
 def _plug_in_crowd(host: Host, servers: Mapping[str, Host]) -> None:
