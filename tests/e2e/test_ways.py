@@ -292,6 +292,41 @@ def test_from_another_subnet_as_a_cloud_phone(town: Town, tmp_path: Path) -> Non
         assert request["proof"] == ("label" if vendor == "gigaset" else "certificate")
 
 
+def _site_check(host: Host, **options: Any) -> dict[str, Any]:
+    """The module's result, run on that host of the site."""
+    environment = [
+        f"ANSIBLE_COLLECTIONS_PATH={REPOSITORY / 'collections'}", f"ANSIBLE_PYTHON_INTERPRETER={sys.executable}",
+        "ANSIBLE_STDOUT_CALLBACK=ansible.builtin.oneline",
+    ]  # fmt: skip
+    command = [str(Path(sys.executable).parent / "ansible"), "localhost", "-m", "autoprov.appliance.site_check"]
+    done = host.run(["env", *environment, *command, "-a", json.dumps(options)], check=False, timeout=120)
+    assert " => " in done.stdout, done.stdout + done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.partition(" => ")[2])
+    return result
+
+
+def test_site_check_sees_what_phones_meet(town: Town) -> None:
+    town.tell_by_dhcp({"tftp-server-name": town.url})
+    phone = town.fresh("snom")
+    _boots(phone)
+    asked = {
+        "dhcp_interfaces": [INTERFACE],
+        "pnp_interfaces": [INTERFACE],
+        "phones": [{"mac": phone.label.mac, "vendor": "snom", "model": "D785"}],
+        "timeout": 4,
+    }
+    well = _site_check(phone.host, url=town.url, **asked)
+    assert well.get("counts") == {"ok": 7, "warning": 0, "error": 0, "skipped": 0}, well
+    assert [each["check"] for each in well["items"]] == ["dns", "reach", "dhcp", "dhcp", "dhcp", "pnp", "phone"]
+    states = {grant["secret_class"]: grant["releases"] for grant in town.grants(phone.label.mac)}
+    assert states["sip"] == 0, "a check releases nothing"
+    elsewhere = _site_check(phone.host, url="http://198.18.0.99:50080/", language="de", **asked)
+    assert elsewhere["failed"]
+    found = {each["check"]: each for each in elsewhere["items"]}
+    assert {check for check, each in found.items() if each["state"] == "error"} == {"reach", "dhcp", "pnp", "phone"}
+    assert found["pnp"]["finding"] == f"{APPLIANCE} nennt {town.url}"
+
+
 def _plug_in_crowd(host: Host, servers: Mapping[str, Host]) -> None:
     """Three hundred interfaces with a MAC address and an address each, that answer for nobody else."""
     lines = ["link set lo up", "link set eth0 up promisc on"]

@@ -76,7 +76,7 @@ def addresses_of(search: Search) -> list[str]:
         faults.append("snmp is asked for without snmp_community; give the community of your phones, or leave snmp out")
     if faults:
         raise ScanError(faults)
-    found = {}
+    found: dict[str, None] = {}
     for network in networks:
         for host in network.hosts() if network.prefixlen < 31 else network:
             if not any(host in excluded for excluded in left_out):
@@ -123,11 +123,12 @@ def scan(search: Search) -> dict[str, t.Any]:
         silent = [address for address in addresses if address not in found or found[address].identity is None]
         sent += _ask_sip(search, silent, at)
     # Whoever answered is in the neighbour table now; so it is read last.
-    for by, table in (("leases", lambda: known.leases(search.lease_files)), ("neighbours", known.neighbours)):
-        if by in search.by:
-            for address, mac in table().items():
-                if address in wanted:
-                    at(address).has_mac(by, mac)
+    tables = {"leases": known.leases(search.lease_files) if "leases" in search.by else {}}
+    tables["neighbours"] = known.neighbours() if "neighbours" in search.by else {}
+    for by, table in tables.items():
+        for address, mac in table.items():
+            if address in wanted:
+                at(address).has_mac(by, mac)
     if "http" in search.by:
         unsure = [address for address, each in found.items() if each.identity is None and _may_be_phone(each)]
         sent += len(unsure)
