@@ -311,17 +311,18 @@ def test_site_check_sees_what_phones_meet(town: Town) -> None:
     _boots(phone)
     asked = {
         "dhcp_interfaces": [INTERFACE],
+        "dhcp_vendors": ["snom", "yealink"],  # this server tells a Gigaset no address with its placeholder
         "pnp_interfaces": [INTERFACE],
         "phones": [{"mac": phone.label.mac, "vendor": "snom", "model": "D785"}],
         "timeout": 4,
     }
     well = _site_check(phone.host, url=town.url, **asked)
-    assert well.get("counts") == {"ok": 7, "warning": 0, "error": 0, "skipped": 0}, well
-    assert [each["check"] for each in well["items"]] == ["dns", "reach", "dhcp", "dhcp", "dhcp", "pnp", "phone"]
+    assert well.get("counts") == {"ok": 6, "warning": 0, "error": 0, "skipped": 0}, well
+    assert [each["check"] for each in well["items"]] == ["dns", "reach", "dhcp", "dhcp", "pnp", "phone"]
     states = {grant["secret_class"]: grant["releases"] for grant in town.grants(phone.label.mac)}
     assert states["sip"] == 0, "a check releases nothing"
     elsewhere = _site_check(phone.host, url="http://198.18.0.99:50080/", language="de", **asked)
-    assert elsewhere["failed"]
+    assert "checks are not well" in elsewhere["msg"]
     found = {each["check"]: each for each in elsewhere["items"]}
     assert {check for check, each in found.items() if each["state"] == "error"} == {"reach", "dhcp", "pnp", "phone"}
     assert found["pnp"]["finding"] == f"{APPLIANCE} nennt {town.url}"
