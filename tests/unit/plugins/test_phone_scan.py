@@ -192,6 +192,22 @@ def test_answers_to_nobodys_question_and_floods_find_nothing() -> None:
         assert engine.scan(search("127.0.0.1/32", snmp_port=port))["phones"] == []
 
 
+def test_an_answer_from_a_port_that_was_not_asked_is_nobodys() -> None:
+    datagrams = (socket.AF_INET, socket.SOCK_DGRAM)
+    with socket.socket(*datagrams) as asked, socket.socket(*datagrams) as forger:
+        asked.bind(("127.0.0.1", 0))
+        asked.settimeout(5)
+
+        def forge() -> None:
+            data, source = asked.recvfrom(65535)
+            forger.sendto(answer(number_of(data), {DESCRIPTION: b"snomD785-SIP 10.1.33.33"}), source)
+
+        thread = threading.Thread(target=forge)
+        thread.start()
+        assert engine.scan(search("127.0.0.1/32", snmp_port=asked.getsockname()[1]))["phones"] == []
+        thread.join()
+
+
 def test_a_phone_is_found_by_sip_and_control_characters_are_not_shown() -> None:
     def respond(data: bytes) -> list[bytes]:
         lines = data.decode().split("\r\n")
